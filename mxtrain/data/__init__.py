@@ -6,12 +6,12 @@ from mxtrain.data.dataset import (
     Dataset,
     DatasetCache,
     FingerprintedDataset,
-    data_fingerprint,
-    fingerprint,
+    PartName,
     prepare,
     read_data,
 )
 from mxtrain.data.evaluation_data import load_samples, read_samples, samples_from_memory
+from mxtrain.data.fingerprints import data_fingerprint, fingerprint
 from mxtrain.data.in_memory_data import InMemoryData, columns_of, read_in_memory_data
 from mxtrain.data.inference_data import inputs_from_memory, load_for_prediction
 from mxtrain.data.loading import load
@@ -38,6 +38,7 @@ __all__ = [
     "InMemorySamples",
     "NumericFeature",
     "OneHotFeature",
+    "PartName",
     "Preprocessing",
     "Samples",
     "Split",

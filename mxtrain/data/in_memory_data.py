@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import IN_MEMORY, DataConfig
+from mxtrain.config.data_section import DataConfig
+from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.data.data_parts import Data, DataParts, as_parts
 from mxtrain.data.digests import array_digest, column_digest
 from mxtrain.data.kinds.frames import raw_table_of
@@ -110,7 +111,6 @@ def columns_of(
         >>> columns.columns["age"].values.tolist(), columns.row_label(1)
         ([3.0, nan], 'data: row 2')
     """
-
     selected = select(source, list(data))
     raw = raw_table_of({name: data[name] for name in selected}, source)
     return _with_dtypes(type_columns(raw, selected, formats), data)
