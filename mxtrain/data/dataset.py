@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.data.batches import InMemorySamples, Samples
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.evaluation_data import read_samples
 from mxtrain.data.fingerprints import data_fingerprint
-from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
+from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.weights import check_part_weights, scale_weights
 from mxtrain.data.sources import Source, open_source

@@ -8,15 +8,6 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import Missing
 from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data.batches import InMemorySamples
-from mxtrain.data.in_memory_data import (
-    column_names,
-    columns_by_name,
-    columns_of,
-    columns_of_records,
-    describe_data,
-    read_target_columns,
-    unpack_pair,
-)
 from mxtrain.data.inference_data import (
     drop_incomplete_rows,
     encode_table,
@@ -30,6 +21,15 @@ from mxtrain.data.inference_data import (
 from mxtrain.data.loading import UNKNOWN_FORMAT, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.weights import scale_held_out_weights, weights_of_array, weights_of_column
+from mxtrain.data.python_columns import (
+    column_names,
+    columns_by_name,
+    columns_of,
+    columns_of_records,
+    describe_data,
+    read_target_columns,
+    unpack_pair,
+)
 from mxtrain.data.readers.columns import Columns, check_selected_names
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.errors import DataError

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mxtrain.config.data_section import DataConfig
 from mxtrain.config.data_sources import IN_MEMORY, has_ending
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.held_out_digest import held_out_digest
-from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
+from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 
 

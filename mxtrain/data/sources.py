@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from mxtrain.config.data_section import DataConfig, Standardize, Unseen
 from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.evaluation_data import load_samples
-from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
+from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.classes import classes_of_array
 from mxtrain.data.preprocessing.feature_problems import feature_overflow_error

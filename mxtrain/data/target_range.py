@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.data.batches import InMemorySamples, Samples
-from mxtrain.data.in_memory_data import DatasetConfig
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.preprocessing.feature_problems import feature_overflow_error, overflow_error
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.errors import DataError

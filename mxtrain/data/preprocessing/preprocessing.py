@@ -65,7 +65,7 @@ class Preprocessing:
         >>> fitted = Preprocessing((age, size), "species", ("ant", "cat"), "float32")
         >>> fitted.feature_names
         ('age', 'size=big', 'size=small')
-        >>> from mxtrain.data.in_memory_data import columns_of
+        >>> from mxtrain.data.python_columns import columns_of
         >>> data = {"size": ["small", "big"], "name": ["Tom", "Ann"], "age": [8, 4]}
         >>> fitted.apply(columns_of(data, lambda _, names: fitted.kinds)).tolist()
         [[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]

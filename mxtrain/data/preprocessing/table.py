@@ -154,7 +154,7 @@ def table_from_columns(
             missing; or a weight is missing or negative.
 
     Example:
-        >>> from mxtrain.data.in_memory_data import columns_of
+        >>> from mxtrain.data.python_columns import columns_of
         >>> data = {"age": [3, 5, None], "size": ["big", "small", "big"], "species": ["cat", "ant", "ant"]}
         >>> table = table_from_columns(columns_of(data, lambda _, names: dict.fromkeys(names)), "species", True, "drop")
         >>> table.inputs.tolist(), table.labels, table.targets.tolist(), table.class_names
