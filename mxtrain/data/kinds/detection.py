@@ -329,8 +329,13 @@ class ColumnReader:
 
     def _numeric_column(self, numbers: "polars.Series") -> NumericColumn:
         """Return numbers as a column, in which those that mark a missing value are missing."""
+        import polars as pl
+
         marks = [number for mark in self.marks if (number := parse_plain(mark)) is not None]
-        return NumericColumn(_floats(numbers.set(numbers.is_in(marks), None) if marks else numbers))
+        if marks:
+            numbers = numbers.cast(pl.Float64)  # Polars compares only numbers of one type
+            numbers = numbers.set(numbers.is_in(marks), None)
+        return NumericColumn(_floats(numbers))
 
     @property
     def _format(self) -> NumberFormat | None:
