@@ -91,6 +91,7 @@ def _check_header(value: object) -> bool | tuple[str, ...]:
 
 def _check_encoding(name: object) -> str:
     try:
+        "0".encode(cast("str", name))  # refuses codecs that are not for text, such as hex
         return codecs.lookup(cast("str", name)).name
     except (LookupError, TypeError, ValueError):
         raise mismatch_error("the name of an encoding, such as utf-8, utf-16 or cp1252", name) from None

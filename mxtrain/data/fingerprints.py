@@ -12,6 +12,7 @@ from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.held_out_digest import held_out_digest
 from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
+from mxtrain.data.readers.table_bytes import expand_paths
 
 
 def data_fingerprint(config: DatasetConfig, given: InMemoryData | None = None) -> str:
@@ -24,15 +25,16 @@ def data_fingerprint(config: DatasetConfig, given: InMemoryData | None = None) -
         if path == IN_MEMORY and given is not None:
             lines.append(f"{name} {held_out_digest(given.held_out[name], config, name)}")
         elif isinstance(path, str) and is_given:
-            lines.append(f"{name} {_file_digest(Path(path))}")
+            lines += [f"{label} {_file_digest(each)}" for label, each in _matching_files(name, path)]
     return source if len(lines) == 1 else sha256("\n".join(lines).encode()).hexdigest()
 
 
 def fingerprint(config: DataConfig) -> str:
     """Return the SHA-256, in hexadecimal, of all files that a run reads: its source, and separate held-out sets.
 
-    It is the hash of a text with a line for each file: the field of the config, in a folder also the name of the file,
-    and the SHA-256 of its bytes. It depends neither on the folders of the files nor on their times of modification.
+    It is the hash of a text with a line for each file: the field of the config, in a folder or for a pattern also the
+    name of the file, and the SHA-256 of its bytes. It depends neither on the folders of the files nor on their times of
+    modification.
 
     Raises:
         DataError: a file cannot be read.
@@ -60,13 +62,22 @@ def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
         if not isinstance(path, str) or path == IN_MEMORY:
             continue
         if not path.endswith("/"):
-            yield name, Path(path)
+            yield from _matching_files(name, path)
             continue
         try:
             members = sorted(member for member in Path(path).iterdir() if has_ending(member.name, (".npy",)))
         except OSError as error:
             raise unreadable_error(path, error) from None
         yield from ((f"{name}/{member.name}", member) for member in members)
+
+
+def _matching_files(name: str, path: str) -> Iterator[tuple[str, Path]]:
+    """Yield the file of a field, or the files that match its pattern, each with the field and its own name."""
+    found = expand_paths(path)
+    if found == [path]:
+        yield name, Path(path)
+        return
+    yield from ((f"{name}/{Path(each).name}", Path(each)) for each in found)
 
 
 def _file_digest(path: Path) -> str:

@@ -39,6 +39,8 @@ def class_weights(config: RunConfig, dataset: Dataset, xp: ModuleType) -> Array 
     else:
         counts = np.bincount(to_host(dataset.training.targets).astype(np.int64), minlength=len(names))
         values = counts.sum() / (len(names) * np.maximum(counts, 1))
+    if values.max() > (largest := float(np.finfo(config.dtype).max)):
+        raise _error("class_weight", f"must be at most {largest:.3g} in {config.dtype}, got {values.max():g}")
     return xp.asarray(values.astype(config.dtype))
 
 

@@ -1,7 +1,7 @@
 """Reading of table files of all formats as a `RawTable`."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -261,7 +261,7 @@ def _concatenate(source: str, tables: Sequence[RawTable]) -> RawTable:
         index = int(np.searchsorted(starts, row, side="right")) - 1
         return tables[index].row_label(row - int(starts[index]))
 
-    found: Mapping[str, Any] = first.found
+    found = _common_format(tables)
     return RawTable(source, columns, row_label, first.header, first.has_types, first.row_names, found, problems)
 
 
@@ -271,3 +271,19 @@ def _with_one_dtype(parts: Sequence["polars.Series"]) -> list["polars.Series"]:
     if all(part.dtype.is_numeric() or part.dtype == pl.Null for part in parts):
         return [part.cast(pl.Float64) for part in parts]
     return [part.cast(pl.String) for part in parts]
+
+
+def _common_format(tables: Sequence[RawTable]) -> dict[str, Any]:
+    """Return the fields of the format that all files share; the others are detected in each file, also in later runs.
+
+    Raises:
+        DataError: the files have different decimal marks, so that 1.234 may be two numbers.
+    """
+    first = tables[0].found
+    found = {name: value for name, value in first.items() if all(each.found.get(name) == value for each in tables)}
+    marks = {each.found["decimal"]: each for each in reversed(tables) if each.found.get("decimal") is not None}
+    if len(marks) > 1:
+        comma, point = marks[","], marks["."]
+        message = f"has decimal commas, and {point.source} has decimal points; write all files alike"
+        raise DataError(f"{comma.header}: {message}")
+    return found | ({"decimal": next(iter(marks))} if marks else {})
