@@ -1,4 +1,4 @@
-"""Properties of a block of a text table that tell how it can be read, found in one pass over its bytes."""
+"""Properties of a block of a text table that decide how it is read, found in one pass over its bytes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -50,7 +50,7 @@ class FormatSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """The format of a text table, so far as it is known; see `FormatSettings`."""
+    """The format of a text table, as far as it is known; see `FormatSettings`."""
 
     separator: str | None = None
     header: bool | tuple[str, ...] | None = None
@@ -70,7 +70,7 @@ class Dialect:
         separator: the text between values; a blank stands for any number of blanks.
         quote: the character around values that hold separators; empty for none.
         comment: the beginning of lines to skip; empty for none.
-        decimal: the decimal mark; None if the sample has no number that tells.
+        decimal: the decimal mark; None if no number of the sample shows it.
         names: the names as the file has them; numbers from 0 without a header.
         has_header: True if the file names the columns.
         header_line: the line of the names, from 1.
@@ -118,12 +118,7 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         >>> dialect.separator, dialect.decimal, dialect.names
         (';', ',', ('a', 'b'))
     """
-    lines = text.split("\n")
-    if lines[-1] == "" or not is_whole:
-        lines.pop()
-    start, named = 0, None
-    if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0])):
-        start, named = 1, match[1]
+    lines, start, named = _sample_lines(text, is_whole)
     comment = _leading_comment(lines[start:]) if settings.comment is None else settings.comment
     body = [(i, line) for i, line in enumerate(lines) if i >= start and not (comment and line.startswith(comment))]
     body = [(i, line) for i, line in body if line.strip()][: 4 * _SAMPLE_ROWS]
@@ -134,17 +129,10 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         split = _best_split(body, settings.separator or named, settings.quote, skips_blanks)
     first, cells = split.rows[0]
     others = [row for _, row in split.rows[1:]]
-    width, is_short = split.width, False
-    header: bool | tuple[str, ...] | None = settings.header
-    commented = None
-    if header is None or header is True:
-        is_short = len(cells) == width - 1 and (header is True or _are_names(cells)) and not _is_aligned(body, split)
-        is_named = is_short or has_header(cells, others)
-        commented = None if is_named else _commented_header(lines, split, comment)
-        header = commented is None and (header is True or is_named)
+    width = split.width
+    header, commented, is_short = _find_header(lines, body, split, comment, settings.header)
     if isinstance(header, tuple):
         names: Sequence[str] = header
-        is_short = len(names) == width - 1
     elif commented is not None:
         names = commented[1]
     else:
@@ -171,6 +159,47 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         row_names=is_short and not trailing,
         skips_blanks=skips_blanks,
     )
+
+
+def _sample_lines(text: str, is_whole: bool) -> tuple[list[str], int, str | None]:
+    """Return the complete lines, the index of the first of the table, and the separator of a `sep=;` line before it."""
+    lines = text.split("\n")
+    if lines[-1] == "" or not is_whole:
+        lines.pop()
+    match = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    return (lines, 0, None) if match is None else (lines, 1, match[1])
+
+
+def _find_header(
+    lines: Sequence[str],
+    body: Sequence[tuple[int, str]],
+    split: _Split,
+    comment: str,
+    setting: bool | tuple[str, ...] | None,
+) -> tuple[bool | tuple[str, ...], tuple[int, list[str]] | None, bool]:
+    """Find the names of the columns.
+
+    Args:
+        lines: all lines.
+        body: the numbered lines that are neither blank nor comments.
+        split: the rows of `body`.
+        comment: the beginning of comment lines.
+        setting: `data.header`.
+
+    Returns:
+        True if the first row holds the names, or the names that are set; the line and the names of a comment that holds
+        them, or None; and True if there is one name fewer than values.
+    """
+    cells, others = split.rows[0][1], [row for _, row in split.rows[1:]]
+    if isinstance(setting, tuple):
+        return setting, None, len(setting) == split.width - 1
+    if setting is False:
+        return False, None, False
+    may_be_short = len(cells) == split.width - 1 and (setting is True or _are_names(cells))
+    is_short = may_be_short and not _is_aligned(body, split)
+    is_named = is_short or has_header(cells, others)
+    commented = None if is_named else _commented_header(lines, split, comment)
+    return commented is None and (setting is True or is_named), commented, is_short
 
 
 def _set_decimal(settings: FormatSettings) -> str | None:
@@ -343,7 +372,7 @@ def first_rows(text: str, dialect: Dialect) -> list[list[str]]:
 
 
 def decimal_mark(rows: Iterable[Sequence[str]]) -> str | None:
-    """Return the decimal mark of numbers; None if no value tells."""
+    """Return the decimal mark of numbers; None if no value shows it."""
     commas = points = 0
     for row in rows:
         for cell in row:

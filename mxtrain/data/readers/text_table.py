@@ -106,7 +106,7 @@ class TextTable:
 
     @property
     def found(self) -> Mapping[str, Any]:
-        """The fields of the `data` section that describe the format, so far as they are known."""
+        """The fields of the `data` section that describe the format, as far as they are known."""
         dialect = self.dialect
         found: dict[str, Any] = {"separator": dialect.separator, "header": dialect.has_header}
         found |= {"quote": dialect.quote, "encoding": self._blocks.found_encoding}
