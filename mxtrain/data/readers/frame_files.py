@@ -120,4 +120,12 @@ def _read_spreadsheet(content: bytes, source: str) -> "polars.DataFrame":
     except (fastexcel.FastExcelError, pl.exceptions.PolarsError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{source}: cannot be read as a spreadsheet: {reason}") from None
-    return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
+    return frame.with_columns(series.cast(pl.Int64) for series in frame.get_columns() if _is_whole(series))
+
+
+def _is_whole(series: "polars.Series") -> bool:
+    """Return True if all values of a column are whole numbers, which a spreadsheet stores and reads as floats."""
+    if not series.dtype.is_float() or series.null_count() == len(series):
+        return False
+    return bool(((series == series.round()) & (series.abs() < 2**53)).all())
