@@ -146,6 +146,11 @@ class QuantileConfig(LossConfig):
         """All quantiles."""
         return self.q if isinstance(self.q, tuple) else (self.q,)
 
+    @property
+    def is_list(self) -> bool:
+        """True if `q` is a list, so that predictions have a column for each quantile."""
+        return isinstance(self.q, tuple)
+
 
 class PoissonConfig(LossConfig):
     """Negative log-likelihood of counts; the prediction is the exponential of the output."""
@@ -262,7 +267,7 @@ def several_targets_problem(loss: LossSpec) -> str | None:
     config = as_loss_config(loss)
     if config.kind not in SEVERAL_TARGETS_LOSSES:
         return f"{config.kind} is for one target; use one, or set loss: logistic if each of them is 0 or 1"
-    if isinstance(config, QuantileConfig) and isinstance(config.q, tuple):
+    if isinstance(config, QuantileConfig) and config.is_list:
         return "a list of quantiles is for one target; use one, or set one quantile, such as q: 0.5"
     return None
 

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from mxtrain.cli.rich_output import number_column, plain_table
 from mxtrain.cli.streams import print_results
-from mxtrain.config.data_section import TABLES, has_ending
+from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data import prepare
 from mxtrain.data.kinds.summary import ColumnSummary, summarize_columns
 from mxtrain.data.loading import read_columns

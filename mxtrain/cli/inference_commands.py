@@ -13,7 +13,7 @@ import typer
 
 from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_factory
 from mxtrain.cli.streams import messages, write_file_text, write_json
-from mxtrain.config.data_section import ARCHIVES, COMPRESSED, has_ending
+from mxtrain.config.data_sources import ARCHIVES, COMPRESSED, has_ending
 from mxtrain.errors import DataError, escape_unprintable
 from mxtrain.formatting import format_count
 from mxtrain.names import nfc

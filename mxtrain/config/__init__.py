@@ -1,6 +1,8 @@
 """Configuration language: YAML files and dicts to validated configs, and back."""
 
-from mxtrain.config.data_section import CLASS_SOURCES, DataConfig
+from mxtrain.config.data_section import DataConfig
+from mxtrain.config.data_sources import CLASS_SOURCES
+from mxtrain.config.fit_section import FitConfig
 from mxtrain.config.loader import (
     optimizer_from_dict,
     read_config,
@@ -11,7 +13,7 @@ from mxtrain.config.loader import (
     sweep_from_dict,
 )
 from mxtrain.config.model_section import MODELS, CustomConfig, LinearConfig, MLPConfig, ModelConfig
-from mxtrain.config.run_section import FitConfig, RunConfig
+from mxtrain.config.run_section import RunConfig
 from mxtrain.config.schema import json_schema
 from mxtrain.config.search.distributions import Suggester
 from mxtrain.config.search.space import Point, Space

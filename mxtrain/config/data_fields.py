@@ -14,6 +14,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -90,13 +91,14 @@ def _check_header(value: object) -> bool | tuple[str, ...]:
 
 def _check_encoding(name: object) -> str:
     try:
+        "0".encode(cast("str", name))  # refuses codecs that are not for text, such as hex
         return codecs.lookup(cast("str", name)).name
     except (LookupError, TypeError, ValueError):
         raise mismatch_error("the name of an encoding, such as utf-8, utf-16 or cp1252", name) from None
 
 
-Separator = Annotated[str, BeforeValidator(_check_separator)]
-Quote = Annotated[str, BeforeValidator(_check_quote)]
+Separator = Annotated[str, BeforeValidator(_check_separator), WithJsonSchema({"type": "string", "minLength": 1})]
+Quote = Annotated[str, BeforeValidator(_check_quote), WithJsonSchema({"type": "string", "maxLength": 1})]
 Encoding = Annotated[str, BeforeValidator(_check_encoding)]
 Header = Annotated[
     bool | tuple[str, ...],

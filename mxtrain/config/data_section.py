@@ -26,7 +26,20 @@ from mxtrain.config.data_fields import (
     Separator,
     TargetNames,
 )
-from mxtrain.names import nearest, nfc
+from mxtrain.config.data_sources import (
+    ARCHIVES,
+    ARRAYS,
+    CLASS_SOURCES,
+    IN_MEMORY,
+    KNOWN_TABLES,
+    TABLES,
+    compatible_endings,
+    has_ending,
+    is_path,
+    normalize_source,
+    similar_source,
+)
+from mxtrain.names import nfc
 from mxtrain.paths import url_problem
 from mxtrain.types import Bounds, Config, PositiveInt, describe, field_error
 
@@ -35,81 +48,8 @@ Missing = Literal["impute", "drop", "error", "mean"]
 Unseen = Literal["ignore", "error"]
 Text = Literal["exclude", "hash"]
 
-CLASS_SOURCES: dict[str, bool] = {"digits": True, "diabetes": False}
-"""The data sets in the package, each with True if its targets are classes."""
-
-IN_MEMORY = "in_memory"
-"""The source of a run on arrays or columns in memory, which Python passes as `data=`."""
 _ARGUMENTS = {"validation": "validation", "test": "test", "weight": "sample_weight"}
 """The fields that may be `in_memory` besides `source`, with the arguments of `fit` that pass the data."""
-_SOURCE_ALIASES = {"handed_over": IN_MEMORY}
-
-_TEXT_TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".json", ".jsonl", ".ndjson")
-_FRAME_TABLES = (".parquet", ".pq", ".arrow", ".feather", ".xlsx", ".xls", ".xlsb", ".ods")
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-"""File name extensions of compressed files, of which each holds one table."""
-TABLES = (*_TEXT_TABLES, *_FRAME_TABLES, *COMPRESSED)
-"""File name extensions of tables."""
-ARCHIVES = (".npz",)
-"""File name extensions of archives of arrays."""
-ARRAYS = (".npy", "/")
-"""Endings of the paths of an array or of a folder of arrays, which are streamed from the disk batch by batch."""
-_PATHS = (*TABLES, *ARCHIVES, *ARRAYS)
-_KNOWN_TABLES = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .xlsx, .ods, and compressed files"
-"""The tables of error messages."""
-
-
-def has_ending(path: str, endings: tuple[str, ...]) -> bool:
-    """Return True if a path has one of these endings, in any case.
-
-    >>> has_ending("TRAIN.CSV", TABLES), has_ending("train.csv.gz", TABLES)
-    (True, True)
-    """
-    return path.lower().endswith(endings)
-
-
-def is_path(text: str) -> bool:
-    """Return True if a text ends as the path of data does.
-
-    >>> is_path("a/train.csv"), is_path("shards/"), is_path("digits")
-    (True, True, False)
-    """
-    return has_ending(text, _PATHS)
-
-
-def normalize_source(source: str) -> str:
-    """Replace the spelling of `in_memory` in files of earlier versions.
-
-    >>> normalize_source("handed_over"), normalize_source("digits")
-    ('in_memory', 'digits')
-    """
-    return _SOURCE_ALIASES.get(source, source)
-
-
-def _similar_source(source: str) -> str | None:
-    """Return the valid source that is most similar to an invalid one; None if none is similar.
-
-    >>> _similar_source("digit"), _similar_source("data/train.cvs"), _similar_source("train.html")
-    ('digits', 'data/train.csv', None)
-    """
-    stem, dot, ending = source.rpartition(".")
-    if not stem:
-        return nearest(source, (*CLASS_SOURCES, IN_MEMORY))
-    guess = nearest(ending, (known.removeprefix(".") for known in _PATHS if known.startswith(".")))
-    return f"{stem}{dot}{guess}" if guess else None
-
-
-def compatible_endings(source: str) -> tuple[str, ...]:
-    """Return the endings of the files that may hold the validation or test data of a source.
-
-    >>> compatible_endings("train.parquet") == TABLES, compatible_endings("shards/"), compatible_endings("digits")
-    (True, ('/',), ())
-    """
-    if has_ending(source, TABLES):
-        return TABLES
-    if has_ending(source, ARCHIVES):
-        return ARCHIVES
-    return ("/",) if has_ending(source, ARRAYS) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,9 +278,9 @@ class DataConfig(Config):
             if problem := url_problem(self.source):
                 raise field_error("source", problem)
             paths = (
-                f"the path of a table ({_KNOWN_TABLES}), an .npz archive, an .npy file, or a folder with / at its end"
+                f"the path of a table ({KNOWN_TABLES}), an .npz archive, an .npy file, or a folder with / at its end"
             )
-            remedy = f"; did you mean {guess}?" if (guess := _similar_source(self.source)) else ""
+            remedy = f"; did you mean {guess}?" if (guess := similar_source(self.source)) else ""
             message = f"must be digits, diabetes, {IN_MEMORY}, or {paths}, got {self.source!r}{remedy}"
             raise field_error("source", message)
         elif self.source.endswith("/"):
@@ -355,17 +295,21 @@ class DataConfig(Config):
             message = f"an archive has one array of targets, (n,) or (n, k), got {len(self.target)} names; name one"
             raise field_error("target", message)
         if not self.is_table:
-            if self.categorical is not None:
-                raise field_error("categorical", "only a table has categories; remove categorical")
-            if self.columns is not None:
-                raise field_error("columns", "only a table has kinds of columns; remove columns")
-            if self.missing not in ("impute", "error"):
-                raise field_error("missing", "only a table can have missing values; remove missing")
-            for name in ("date_format", "exclude", "weight", "groups"):
-                if getattr(self, name) is not None and not (name == "weight" and self.weight_column is None):
-                    raise field_error(name, f"only a table has columns; remove {name}")
+            self._check_table_fields()
         self._check_columns()
         return self
+
+    def _check_table_fields(self) -> None:
+        """Refuse fields that only a table can have."""
+        if self.categorical is not None:
+            raise field_error("categorical", "only a table has categories; remove categorical")
+        if self.columns is not None:
+            raise field_error("columns", "only a table has kinds of columns; remove columns")
+        if self.missing not in ("impute", "error"):
+            raise field_error("missing", "only a table can have missing values; remove missing")
+        for name in ("date_format", "exclude", "weight", "groups"):
+            if getattr(self, name) is not None and not (name == "weight" and self.weight_column is None):
+                raise field_error(name, f"only a table has columns; remove {name}")
 
     def _check_columns(self) -> None:
         """Refuse a column that is used for two purposes, and one mark for two purposes."""
@@ -399,7 +343,7 @@ class DataConfig(Config):
             if isinstance(path, str) and not endings:
                 raise field_error(name, f"must be a fraction for {self.source}, got {path!r}")
             if isinstance(path, str) and not has_ending(path, endings):
-                known = f"a table ({_KNOWN_TABLES})" if endings == TABLES else f"a path that ends in {endings[0]}"
+                known = f"a table ({KNOWN_TABLES})" if endings == TABLES else f"a path that ends in {endings[0]}"
                 raise field_error(name, f"must be {known}, to match {self.source!r}, got {path!r}")
         if self.split_fraction("validation") + self.split_fraction("test") >= 1:
             raise field_error("test", "validation and test together must be below 1, to leave samples for training")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mxtrain.config.data_section import has_ending, is_path
+from mxtrain.config.data_sources import has_ending, is_path
 from mxtrain.config.introspection import (
     ResolvedField,
     allowed_kinds,

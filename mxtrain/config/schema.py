@@ -153,6 +153,10 @@ def _clean(schema: Any) -> Any:
             return _clean({"type": "array", "minItems": length, **rest})
         case {"oneOf": options, **rest}:
             return _clean({"anyOf": options, **rest})
+        case {"type": "array", "minLength": least, **rest}:  # Pydantic's name after ListAsTuple
+            return _clean({"type": "array", "minItems": least, **rest})
+        case {"type": "array", "maxLength": most, **rest}:
+            return _clean({"type": "array", "maxItems": most, **rest})
         case dict():
             return {key: _clean(value) for key, value in schema.items() if key not in _OMITTED_KEYS}
         case list():

@@ -6,19 +6,20 @@ from mxtrain.data.dataset import (
     Dataset,
     DatasetCache,
     FingerprintedDataset,
-    data_fingerprint,
-    fingerprint,
+    PartName,
     prepare,
     read_data,
 )
 from mxtrain.data.evaluation_data import load_samples, read_samples, samples_from_memory
-from mxtrain.data.in_memory_data import InMemoryData, columns_of, read_in_memory_data
+from mxtrain.data.fingerprints import data_fingerprint, fingerprint
+from mxtrain.data.in_memory_data import InMemoryData, read_in_memory_data
 from mxtrain.data.inference_data import inputs_from_memory, load_for_prediction
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.features import NumericFeature, OneHotFeature
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.scalers import Standardization
 from mxtrain.data.preprocessing.table import Table
+from mxtrain.data.python_columns import columns_of
 from mxtrain.data.readers.columns import Columns
 from mxtrain.data.splits import Split, split, split_groups
 
@@ -38,6 +39,7 @@ __all__ = [
     "InMemorySamples",
     "NumericFeature",
     "OneHotFeature",
+    "PartName",
     "Preprocessing",
     "Samples",
     "Split",

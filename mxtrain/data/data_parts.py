@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from mxtrain.config.data_section import IN_MEMORY
+from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.config.error_messages import absolute_path
 from mxtrain.errors import ConfigError, ConfigProblem
 from mxtrain.paths import normalize_path

@@ -1,26 +1,22 @@
-"""The prepared dataset of a run, and the fingerprint that detects changed data when a run is resumed."""
+"""The prepared dataset of a run."""
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import file_digest, sha256
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import IN_MEMORY, DataConfig, has_ending
+from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.data.batches import InMemorySamples, Samples
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.evaluation_data import read_samples
-from mxtrain.data.held_out_digest import held_out_digest
-from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
+from mxtrain.data.fingerprints import data_fingerprint
+from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.weights import check_part_weights, scale_weights
-from mxtrain.data.readers.open_file import open_data_file, unreadable_error
-from mxtrain.data.sources import open_source
-from mxtrain.data.splits import split, split_groups
+from mxtrain.data.sources import Source, open_source
+from mxtrain.data.splits import Split, split, split_groups
 from mxtrain.data.target_range import check_squares, check_target_range
 from mxtrain.errors import DataError
 from mxtrain.loss_config import count_outputs, describe_loss, several_targets_problem
@@ -28,52 +24,6 @@ from mxtrain.types import CLASS_LOSSES
 
 PartName: TypeAlias = Literal["training", "validation", "test"]
 """A part of the samples of a run."""
-
-
-def fingerprint(config: DataConfig) -> str:
-    """Return the SHA-256, in hexadecimal, of all files that a run reads: its source, and separate held-out sets.
-
-    It is the hash of a text with a line for each file: the field of the config, in a folder also the name of the file,
-    and the SHA-256 of its bytes. It depends neither on the folders of the files nor on their times of modification.
-
-    Raises:
-        DataError: a file cannot be read.
-
-    Example:
-        >>> fingerprint(DataConfig(source="digits"))[:16]
-        '683d74786cbd9849'
-    """
-    named = list(_named_files(config))
-    with ThreadPoolExecutor(2) as pool:
-        digests = pool.map(_file_digest, (path for _, path in named))
-        text = "".join(f"{name} {digest}\n" for (name, _), digest in zip(named, digests, strict=True))
-    return sha256(text.encode()).hexdigest()
-
-
-def _named_files(config: DataConfig) -> Iterator[tuple[str, Path]]:
-    if not config.is_file:
-        with as_file(files("mxtrain.data").joinpath("tables", f"{config.source}.npz")) as packaged:
-            yield "source", packaged
-        return
-    paths: dict[str, float | str] = {"source": config.source, "validation": config.validation, "test": config.test}
-    if has_ending(config.source, (".npy",)):
-        paths["target"] = config.target_names[0]
-    for name, path in paths.items():
-        if not isinstance(path, str) or path == IN_MEMORY:
-            continue
-        if not path.endswith("/"):
-            yield name, Path(path)
-            continue
-        try:
-            members = sorted(member for member in Path(path).iterdir() if has_ending(member.name, (".npy",)))
-        except OSError as error:
-            raise unreadable_error(path, error) from None
-        yield from ((f"{name}/{member.name}", member) for member in members)
-
-
-def _file_digest(path: Path) -> str:
-    with open_data_file(str(path)) as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,66 +89,99 @@ def prepare(config: DatasetConfig, given: InMemoryData | None = None) -> Dataset
         >>> len(dataset.training), len(dataset.validation), len(dataset.test), dataset.n_features, dataset.n_outputs
         (1258, 359, 180, 64, 10)
     """
-    data = config.data
     source = open_source(config, given)
     check_target_count(config, source.target_name, source.targets)
     if source.targets.ndim == 1:
         check_classes(config, source.target_name, source.class_names)
     check_target_range(config, source.target_name, source.targets)
-    validation, test = data.split_fraction("validation"), data.split_fraction("test")
-    stratified = config.equivalent_builtin_loss in CLASS_LOSSES and source.targets.ndim == 1
-    if source.groups is None:
-        rows = split(source.targets, validation, test, config.seed, stratified)
-    else:
-        rows = split_groups(source.targets, source.groups, validation, test, config.seed, stratified)
+    rows = _split_rows(config, source)
     check_batch_size(config, len(rows.training))
     fitted = source.fit(rows.training)
     targets = fitted.encode_targets(source.targets, source.targets_source)
-    weights = None
-    if source.weights is not None:
-        check_part_weights(source.weights, rows.training, "training")
-        weights = scale_weights(source.weights, rows.training, config.dtype)
-        for part, chosen in rows._asdict().items():  # scaled, as small weights can become 0
-            check_part_weights(weights, chosen, part)
-    notes: list[str] = []
+    weights = _scaled_weights(config, source, rows)
 
-    def held_out(name: PartName) -> Samples:
-        path = getattr(data, name)
-        if path == IN_MEMORY:
-            if given is None or name not in given.held_out:
-                raise DataError(f"data.{name}: the {name} data are not in the config; pass them in Python as {name}=")
-            found = given.held_out[name]
-            unset = {field: value for field, value in source.found.items() if getattr(data, field) is None}
-            return read_samples(
-                found,
-                fitted,
-                data.missing,
-                weight=data.weight_column,
-                settings=data.model_copy(update=unset),
-                source=name,
-                notes=notes,
-            )
-        if isinstance(path, str):
-            return source.held_out(path, fitted)
-        return of_rows(getattr(rows, name), name)
-
-    def of_rows(chosen: NDArray[np.int64], part: PartName) -> Samples:
+    def samples_of(chosen: NDArray[np.int64]) -> Samples:
         samples = source.samples(chosen, targets, fitted)
         if weights is None or not isinstance(samples, InMemorySamples):
             return samples
         return replace(samples, weights=weights[chosen])
 
-    classes = len(source.class_names or ())
-    training = of_rows(rows.training, "training")
+    training = samples_of(rows.training)
     check_squares(config, fitted, training)
+    notes: list[str] = []
+    validation = _separate_samples("validation", config, source, fitted, given, notes)
+    test = _separate_samples("test", config, source, fitted, given, notes)
+    classes = len(source.class_names or ())
     return Dataset(
         training=training,
-        validation=held_out("validation"),
-        test=held_out("test"),
+        validation=samples_of(rows.validation) if validation is None else validation,
+        test=samples_of(rows.test) if test is None else test,
         preprocessing=fitted,
         n_outputs=count_outputs(config.loss_spec, classes, source.targets.shape[1] if source.targets.ndim > 1 else 1),
         notes=(*source.notes, *notes),
         found=source.found,
+    )
+
+
+def _split_rows(config: DatasetConfig, source: Source) -> Split:
+    """Return the rows of each part; a part that is separate data has none."""
+    validation, test = config.data.split_fraction("validation"), config.data.split_fraction("test")
+    stratified = config.equivalent_builtin_loss in CLASS_LOSSES and source.targets.ndim == 1
+    if source.groups is None:
+        return split(source.targets, validation, test, config.seed, stratified)
+    return split_groups(source.targets, source.groups, validation, test, config.seed, stratified)
+
+
+def _scaled_weights(config: DatasetConfig, source: Source, rows: Split) -> NDArray[Any] | None:
+    """Return the weights of all samples, (n,), with mean 1 in the training set; None without weights.
+
+    Raises:
+        DataError: all weights of a part are 0.
+    """
+    if source.weights is None:
+        return None
+    check_part_weights(source.weights, rows.training, "training")
+    weights = scale_weights(source.weights, rows.training, config.dtype)
+    for part, chosen in rows._asdict().items():  # small weights can become 0 when they are scaled
+        check_part_weights(weights, chosen, part)
+    return weights
+
+
+def _separate_samples(
+    part: Literal["validation", "test"],
+    config: DatasetConfig,
+    source: Source,
+    fitted: Preprocessing,
+    given: InMemoryData | None,
+    notes: list[str],
+) -> Samples | None:
+    """Return a part that is a separate file, or was passed from Python; None for a fraction of the source's samples.
+
+    Args:
+        part: the part.
+        config: the config of the run.
+        source: the training data.
+        fitted: the preprocessing fitted to the training set.
+        given: the data passed from Python.
+        notes: receives messages about data passed from Python; those about files are in the notes of the source.
+    """
+    data, path = config.data, getattr(config.data, part)
+    if not isinstance(path, str):
+        return None
+    if path != IN_MEMORY:
+        return source.held_out(path, fitted)
+    if given is None or part not in given.held_out:
+        raise DataError(f"data.{part}: the {part} data are not in the config; pass them in Python as {part}=")
+    unset = {field: value for field, value in source.found.items() if getattr(data, field) is None}
+    settings = data.model_copy(update=unset)
+    return read_samples(
+        given.held_out[part],
+        fitted,
+        data.missing,
+        weight=data.weight_column,
+        settings=settings,
+        source=part,
+        notes=notes,
     )
 
 
@@ -239,20 +222,6 @@ def read_data(config: DatasetConfig, given: InMemoryData | None = None) -> Finge
         DataError: as for `prepare` and `fingerprint`.
     """
     return prepare(config, given), data_fingerprint(config, given)
-
-
-def data_fingerprint(config: DatasetConfig, given: InMemoryData | None = None) -> str:
-    """Return the SHA-256 of the files of a run, and of the data that Python passes."""
-    is_given = given is not None and given.columns is not None
-    source = given.fingerprint() if given and is_given else fingerprint(config.data)
-    lines = [source]
-    for name in ("validation", "test"):
-        path = getattr(config.data, name)
-        if path == IN_MEMORY and given is not None:
-            lines.append(f"{name} {held_out_digest(given.held_out[name], config, name)}")
-        elif isinstance(path, str) and is_given:
-            lines.append(f"{name} {_file_digest(Path(path))}")
-    return source if len(lines) == 1 else sha256("\n".join(lines).encode()).hexdigest()
 
 
 class DatasetCache:

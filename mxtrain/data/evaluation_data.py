@@ -5,23 +5,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import TABLES, Missing, has_ending
+from mxtrain.config.data_section import Missing
+from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data.batches import InMemorySamples
-from mxtrain.data.in_memory_data import (
-    column_names,
-    columns_by_name,
-    columns_of,
-    columns_of_records,
-    describe_data,
-    read_target_columns,
-    unpack_pair,
-)
 from mxtrain.data.inference_data import (
     drop_incomplete_rows,
     encode_table,
     has_targets,
     inputs_from_memory,
-    load_archive,
     load_for_prediction,
     read_features,
     read_inference_table,
@@ -30,6 +21,15 @@ from mxtrain.data.inference_data import (
 from mxtrain.data.loading import UNKNOWN_FORMAT, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.weights import scale_held_out_weights, weights_of_array, weights_of_column
+from mxtrain.data.python_columns import (
+    column_names,
+    columns_by_name,
+    columns_of,
+    columns_of_records,
+    describe_data,
+    read_target_columns,
+    unpack_pair,
+)
 from mxtrain.data.readers.columns import Columns, check_selected_names
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.errors import DataError
@@ -101,6 +101,7 @@ def load_samples(
     weight: str | None = None,
     settings: FormatSettings = UNKNOWN_FORMAT,
     notes: list[str] | None = None,
+    no_target: str | None = None,
 ) -> InMemorySamples:
     """Load samples with encoded targets from a file, and weights if there are any.
 
@@ -108,59 +109,21 @@ def load_samples(
         path: a table, an archive or a folder of arrays, or the name of a data set of the package.
         preprocessing, missing, weight, notes: as for `read_samples`.
         settings: the format of the training data; a table may have another one.
+        no_target: the message of the error if the file has no targets.
 
     Raises:
         DataError: as for `load_for_prediction`, or the file has no targets.
     """
-    no_target = DataError(f"{path}: has no {preprocessing.target!r} to compare predictions with")
+    no_target = no_target or f"has no {preprocessing.target!r} to compare predictions with"
     if has_ending(path, TABLES):
-        columns = _read_with_targets(path, preprocessing, settings, weight, no_target)
+        columns = read_inference_table(path, preprocessing, True, settings, weight)
+        if not has_targets(columns, preprocessing):
+            raise DataError(f"{path}: {no_target}")
         return _encode(columns, preprocessing, missing, weight, notes)
     inputs, targets = load_for_prediction(path, preprocessing, True, missing, settings)
     if targets is None:
-        raise no_target
+        raise DataError(f"{path}: {no_target}")
     return InMemorySamples(inputs, targets)
-
-
-def load_held_out_file(
-    path: str,
-    preprocessing: Preprocessing,
-    missing: Missing,
-    notes: list[str],
-    settings: FormatSettings = UNKNOWN_FORMAT,
-    weight: str | None = None,
-) -> InMemorySamples:
-    """Load a validation or test set from a separate table or archive.
-
-    Args:
-        path: the file.
-        preprocessing: the preprocessing fitted to the training set.
-        missing: with `drop`, samples that lack a value are left out, as in training.
-        notes: receives messages about samples that were left out, and about unseen categories.
-        settings: the format of the training data; a table may have another one.
-        weight: the column of the weights; a file without this column has equal weights.
-
-    Raises:
-        DataError: as for `load_for_prediction`, or the file has no target.
-    """
-    if has_ending(path, TABLES):
-        no_target = DataError(f"{path}: there is no column {preprocessing.target!r}, the target")
-        columns = _read_with_targets(path, preprocessing, settings, weight, no_target)
-        return _encode(columns, preprocessing, missing, weight, notes)
-    inputs, targets = load_archive(path, preprocessing)
-    if targets is None:
-        raise DataError(f"{path}: there is no array {preprocessing.target!r}, the target")
-    return InMemorySamples(inputs, targets)
-
-
-def _read_with_targets(
-    path: str, preprocessing: Preprocessing, settings: FormatSettings, weight: str | None, no_target: DataError
-) -> Columns:
-    """Read the features, the targets and, if the table has them, the weights; `no_target` is raised without targets."""
-    columns = read_inference_table(path, preprocessing, True, settings, weight)
-    if not has_targets(columns, preprocessing):
-        raise no_target
-    return columns
 
 
 def _read_pair(

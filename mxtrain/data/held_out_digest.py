@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.digests import array_digest, column_digest
-from mxtrain.data.in_memory_data import (
-    DatasetConfig,
+from mxtrain.data.kinds.frames import raw_table_of
+from mxtrain.data.preprocessing.weights import weights_of_array
+from mxtrain.data.python_columns import (
     column_names,
     columns_by_name,
     columns_of_records,
@@ -17,8 +19,6 @@ from mxtrain.data.in_memory_data import (
     to_numeric_array,
     unpack_pair,
 )
-from mxtrain.data.kinds.frames import raw_table_of
-from mxtrain.data.preprocessing.weights import weights_of_array
 from mxtrain.errors import DataError
 from mxtrain.types import CLASS_LOSSES
 

@@ -8,18 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import ARCHIVES, CLASS_SOURCES, TABLES, Missing, has_ending, is_path
-from mxtrain.data.in_memory_data import (
-    column_names,
-    columns_by_name,
-    columns_of,
-    columns_of_records,
-    to_numeric_array,
-)
+from mxtrain.config.data_section import Missing
+from mxtrain.config.data_sources import ARCHIVES, CLASS_SOURCES, TABLES, has_ending, is_path
 from mxtrain.data.kinds.typed_columns import ValueFormats, type_columns
 from mxtrain.data.loading import UNKNOWN_FORMAT, load_packaged, select_inference_columns
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.preprocessing.table import count_samples, rows_to_keep, rows_with_target
+from mxtrain.data.python_columns import column_names, columns_by_name, columns_of, columns_of_records, to_numeric_array
 from mxtrain.data.readers.columns import Columns, check_names_exist, check_selected_names, names_in_other_case
 from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.numpy_files import (

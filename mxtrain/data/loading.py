@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import TABLES, ColumnKind, DataConfig, has_ending
+from mxtrain.config.data_section import ColumnKind, DataConfig
+from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data.kinds.typed_columns import ValueFormats, resolved_fields, type_columns, use_only_columns
 from mxtrain.data.preprocessing.table import Table, table_from_arrays, table_from_columns
 from mxtrain.data.readers.columns import (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import ARCHIVES, ARRAYS, CLASS_SOURCES, has_ending
+from mxtrain.config.data_sources import ARCHIVES, ARRAYS, CLASS_SOURCES, has_ending
 from mxtrain.data.inference_data import features_of_table, load_for_prediction, recorded_format, with_known_names
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.data.readers.columns import check_names_exist
@@ -73,7 +73,7 @@ def prediction_chunks(
         yield PredictionChunk(inputs, np.ones(len(inputs), dtype=bool))
         return
     rows = 0
-    for chunk in raw_chunks(path, recorded_format(preprocessing, settings), names):
+    for chunk in raw_chunks(path, recorded_format(preprocessing, settings)):
         raw = with_known_names(chunk, [*preprocessing.kinds, *names])
         check_names_exist(raw.header, "column", raw.names, *preprocessing.kinds, *names)
         rows += len(raw)

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import DataConfig, Standardize, Unseen, has_ending
+from mxtrain.config.data_section import DataConfig, Standardize, Unseen
+from mxtrain.config.data_sources import TABLES, has_ending
 from mxtrain.data.batches import DiskSamples, InMemorySamples, Samples
-from mxtrain.data.evaluation_data import load_held_out_file
-from mxtrain.data.in_memory_data import DatasetConfig, InMemoryData
+from mxtrain.data.dataset_config import DatasetConfig
+from mxtrain.data.evaluation_data import load_samples
+from mxtrain.data.in_memory_data import InMemoryData
 from mxtrain.data.loading import load
 from mxtrain.data.preprocessing.classes import classes_of_array
 from mxtrain.data.preprocessing.feature_problems import feature_overflow_error
@@ -157,7 +159,12 @@ class TableSource:
         data = self.config.data
         unset = {name: value for name, value in self.table.found.items() if getattr(data, name) is None}
         settings = data.model_copy(update=unset)
-        return load_held_out_file(path, fitted, data.missing, self.notes, settings, data.weight_column)
+        kind = "column" if has_ending(path, TABLES) else "array"
+        no_target = f"there is no {kind} {fitted.target!r}, the target"
+        weight = data.weight_column
+        return load_samples(
+            path, fitted, data.missing, weight=weight, settings=settings, notes=self.notes, no_target=no_target
+        )
 
 
 @dataclass(frozen=True, slots=True)

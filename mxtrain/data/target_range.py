@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.data.batches import InMemorySamples, Samples
-from mxtrain.data.in_memory_data import DatasetConfig
+from mxtrain.data.dataset_config import DatasetConfig
 from mxtrain.data.preprocessing.feature_problems import feature_overflow_error, overflow_error
 from mxtrain.data.preprocessing.preprocessing import Preprocessing
 from mxtrain.errors import DataError
@@ -44,9 +44,10 @@ def check_target_range(config: DatasetConfig, name: str, targets: NDArray[Any]) 
 
 
 def check_squares(config: DatasetConfig, fitted: Preprocessing, training: Samples) -> None:
-    """Check that squares of the targets, and of features that are not standardized, are finite in the run's dtype.
+    """Check that squares of a table's targets, and of its features that are not standardized, are finite in the dtype.
 
-    Otherwise the first loss, or the gradients of the weights of a feature, would overflow.
+    Otherwise the first loss, or the gradients of the weights of a feature, would overflow. Arrays are not checked:
+    `fit.on_nonfinite` decides about them.
 
     Args:
         config: the config of the run.
@@ -56,6 +57,8 @@ def check_squares(config: DatasetConfig, fitted: Preprocessing, training: Sample
     Raises:
         DataError: a value is too large.
     """
+    if not config.data.is_table:
+        return
     limit, source = np.sqrt(float(np.finfo(config.dtype).max)), config.data.source
     is_squared = loss_kind(config.loss_spec) == "squared_error" and not config.has_custom_loss
     if is_squared and len(training.targets) and (np.abs(training.targets) > limit).any():

@@ -60,11 +60,9 @@ class CollectedMetric:
         if self._name in ("pinball", "coverage"):
             predicted = self._restore(predictions_from_outputs(np, self._loss, outputs))
             levels = config.quantiles if isinstance(config, QuantileConfig) else (0.5,)
-            return (
-                _coverage(truth, predicted, weights)
-                if self._name == "coverage"
-                else _pinball(truth, predicted, levels, weights)
-            )
+            if self._name == "coverage":
+                return _coverage(truth, predicted, weights)
+            return _pinball(truth, predicted, levels, weights)
         from sklearn import metrics
 
         functions = {
@@ -133,79 +131,91 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _balanced_accuracy(of: _Classified) -> float | None:
+def _balanced_accuracy(data: _Classified) -> float | None:
     from sklearn.metrics import balanced_accuracy_score
 
-    return float(balanced_accuracy_score(of.truth, of.predicted, sample_weight=of.weights))
+    return float(balanced_accuracy_score(data.truth, data.predicted, sample_weight=data.weights))
 
 
-def _f1(of: _Classified) -> float | None:
+def _f1(data: _Classified) -> float | None:
     from sklearn.metrics import f1_score
 
-    return float(f1_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
+    return float(
+        f1_score(data.truth, data.predicted, average=data.average, sample_weight=data.weights, zero_division=0)
+    )
 
 
-def _precision(of: _Classified) -> float | None:
+def _precision(data: _Classified) -> float | None:
     from sklearn.metrics import precision_score
 
-    return float(precision_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
+    return float(
+        precision_score(data.truth, data.predicted, average=data.average, sample_weight=data.weights, zero_division=0)
+    )
 
 
-def _recall(of: _Classified) -> float | None:
+def _recall(data: _Classified) -> float | None:
     from sklearn.metrics import recall_score
 
-    return float(recall_score(of.truth, of.predicted, average=of.average, sample_weight=of.weights, zero_division=0))
+    return float(
+        recall_score(data.truth, data.predicted, average=data.average, sample_weight=data.weights, zero_division=0)
+    )
 
 
-def _roc_auc(of: _Classified) -> float | None:
+def _of_predictions(data: _Classified, function: Callable[..., float]) -> float:
+    return float(
+        function(data.truth, data.predicted, average=data.average, sample_weight=data.weights, zero_division=0)
+    )
+
+
+def _roc_auc(data: _Classified) -> float | None:
     from sklearn.metrics import roc_auc_score
 
-    return _one_against_rest(of, roc_auc_score)
+    return _one_against_rest(data, roc_auc_score)
 
 
-def _average_precision(of: _Classified) -> float | None:
+def _average_precision(data: _Classified) -> float | None:
     from sklearn.metrics import average_precision_score
 
-    return _one_against_rest(of, average_precision_score)
+    return _one_against_rest(data, average_precision_score)
 
 
-def _one_against_rest(of: _Classified, function: Callable[..., float]) -> float | None:
+def _one_against_rest(data: _Classified, function: Callable[..., float]) -> float | None:
     """Return the mean over the classes, each against all others; None if all samples are of one class.
 
     A class that does not occur is left out.
     """
-    classes = [1] if of.likelihood.shape[1] == 2 else range(of.likelihood.shape[1])
+    classes = [1] if data.likelihood.shape[1] == 2 else range(data.likelihood.shape[1])
     scores = []
     for index in classes:
-        is_class = of.truth == index
+        is_class = data.truth == index
         if is_class.any() and not is_class.all():
-            scores.append(float(function(is_class, of.likelihood[:, index], sample_weight=of.weights)))
+            scores.append(float(function(is_class, data.likelihood[:, index], sample_weight=data.weights)))
     return _mean(scores)
 
 
-def _log_loss(of: _Classified) -> float | None:
+def _log_loss(data: _Classified) -> float | None:
     from sklearn.metrics import log_loss
 
-    labels = np.arange(of.likelihood.shape[1])
-    return float(log_loss(of.truth, of.likelihood, sample_weight=of.weights, labels=labels))
+    labels = np.arange(data.likelihood.shape[1])
+    return float(log_loss(data.truth, data.likelihood, sample_weight=data.weights, labels=labels))
 
 
-def _brier(of: _Classified) -> float | None:
+def _brier(data: _Classified) -> float | None:
     """Return the mean of `(p - y)²` for two classes, and of the sum over the classes for more."""
-    if of.likelihood.shape[1] == 2:
-        each = (of.likelihood[:, 1] - of.truth) ** 2
+    if data.likelihood.shape[1] == 2:
+        each = (data.likelihood[:, 1] - data.truth) ** 2
     else:
-        each = ((of.likelihood - np.eye(of.likelihood.shape[1])[of.truth]) ** 2).sum(axis=1)
-    return float(np.average(each, weights=of.weights))
+        each = ((data.likelihood - np.eye(data.likelihood.shape[1])[data.truth]) ** 2).sum(axis=1)
+    return float(np.average(each, weights=data.weights))
 
 
-def _top_k(of: _Classified) -> float | None:
+def _top_k(data: _Classified) -> float | None:
     from sklearn.metrics import top_k_accuracy_score
 
-    classes = of.likelihood.shape[1]
-    scores = of.likelihood[:, 1] if classes == 2 else of.likelihood
+    classes = data.likelihood.shape[1]
+    scores = data.likelihood[:, 1] if classes == 2 else data.likelihood
     k = min(TOP_K, classes - 1)
-    return float(top_k_accuracy_score(of.truth, scores, k=k, sample_weight=of.weights, labels=np.arange(classes)))
+    return float(top_k_accuracy_score(data.truth, scores, k=k, sample_weight=data.weights, labels=np.arange(classes)))
 
 
 _CLASS_METRICS: dict[str, Callable[[_Classified], float | None]] = {

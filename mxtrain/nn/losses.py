@@ -29,7 +29,11 @@ the device. The gradient with respect to the outputs is written into `gradient`,
 `weights`, (n,), multiply the losses of the samples and their gradients."""
 
 SampleLoss = Callable[[ModuleType, Any, Array, Array, Array], Array]
-"""`loss(xp, config, outputs, targets, gradient)`: the loss of each sample, (n,); its gradient is written."""
+"""`loss(xp, config, outputs, targets, gradient)`: the loss of each sample, (n,), in the dtype of the outputs.
+
+`outputs` are (n, k). `targets` are (n,), int64 and below k, for a loss of one class among several; otherwise (n,) or
+(n, k), in the dtype of the outputs. The gradient with respect to the outputs is written into `gradient`, (n, k).
+`config` has the settings of the loss; losses without settings ignore it."""
 
 
 def softmax_cross_entropy(xp: ModuleType, outputs: Array, targets: Array, gradient: Array) -> Any:

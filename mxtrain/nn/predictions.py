@@ -37,7 +37,7 @@ def predictions_from_outputs(xp: ModuleType, loss: LossSpec, outputs: Array) -> 
     if loss_kind(loss) in LOG_LINK_LOSSES:
         outputs = xp.exp(outputs)
     config = as_loss_config(loss)
-    is_list = isinstance(config, QuantileConfig) and isinstance(config.q, tuple)
+    is_list = isinstance(config, QuantileConfig) and config.is_list
     return outputs if is_list or outputs.shape[1] > 1 else outputs[:, 0]
 
 
@@ -53,9 +53,10 @@ def point_predictions(xp: ModuleType, loss: LossSpec, outputs: Array) -> Array:
         array([3.])
     """
     config, predicted = as_loss_config(loss), predictions_from_outputs(xp, loss, outputs)
-    if isinstance(config, QuantileConfig) and isinstance(config.q, tuple) and outputs.shape[1] == len(config.q):
-        return predicted[:, min(range(len(config.q)), key=lambda i: abs(config.quantiles[i] - 0.5))]
-    return predicted
+    if not isinstance(config, QuantileConfig) or not config.is_list:
+        return predicted
+    levels = config.quantiles
+    return predicted[:, min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))]
 
 
 def probabilities(xp: ModuleType, loss: LossSpec, outputs: Array) -> Array:

@@ -1,14 +1,13 @@
 """Predictions of a model compared with the targets."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mxtrain.data import PartName
 from mxtrain.training.class_report import ClassReport, class_report
-
-PartName = Literal["training", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mxtrain.config.run_section import EarlyStopping
+from mxtrain.config.fit_section import EarlyStopping
 from mxtrain.training.callbacks import Row
 from mxtrain.types import METRIC_INFO
 

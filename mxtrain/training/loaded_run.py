@@ -15,6 +15,7 @@ from mxtrain.data import (
     Data,
     DataParts,
     InMemorySamples,
+    PartName,
     Preprocessing,
     Samples,
     data_fingerprint,
@@ -31,7 +32,7 @@ from mxtrain.nn import Model, point_predictions, predictions_from_outputs, proba
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import Arrays
 from mxtrain.training.class_report import ClassReport, class_report
-from mxtrain.training.comparison import Comparison, PartName
+from mxtrain.training.comparison import Comparison
 from mxtrain.training.environment import limit_blas_threads
 from mxtrain.training.model_factory import custom_loss
 from mxtrain.training.resume_checks import check_data
@@ -102,8 +103,7 @@ class LoadedRun:
         if self.preprocessing.target_columns:
             return self.preprocessing.target_columns
         loss = as_loss_config(self.config.loss_spec)
-        is_list = isinstance(loss, QuantileConfig) and isinstance(loss.q, tuple)
-        return tuple(map(str, loss.quantiles)) if is_list and isinstance(loss, QuantileConfig) else ()
+        return tuple(map(str, loss.quantiles)) if isinstance(loss, QuantileConfig) and loss.is_list else ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -353,11 +353,10 @@ class LoadedRun:
 
     def _measured_names(self) -> list[MetricName]:
         """Return the metrics of `evaluate`; the loss of a custom model is measured apart."""
-        suiting: tuple[MetricName, ...] = ("mae", "r2")
-        if self.config.equivalent_builtin_loss in CLASS_LOSSES:
-            suiting = ("accuracy",)
+        is_classifier = self.config.equivalent_builtin_loss in CLASS_LOSSES
+        defaults: tuple[MetricName, ...] = ("accuracy",) if is_classifier else ("mae", "r2")
         loss: tuple[MetricName, ...] = () if self.config.has_custom_loss else ("loss",)
-        return list(dict.fromkeys((*loss, *suiting, *self.config.measures())))
+        return list(dict.fromkeys((*loss, *defaults, *self.config.measures())))
 
     def _prepared(self, inputs: Inputs) -> NDArray[Any]:
         """Return preprocessed inputs."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mxtrain.config import RunConfig
-from mxtrain.config.data_section import IN_MEMORY
+from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.config.dotted_paths import first_differences, flatten
 from mxtrain.config.error_messages import DATA_PATHS
 from mxtrain.data import DatasetCache, FingerprintedDataset, InMemoryData, data_fingerprint, read_data

@@ -24,12 +24,11 @@ def check_threshold(threshold: object) -> float | ThresholdMetric:
         if threshold not in THRESHOLD_CHOICES:
             raise ValueError(f"threshold: {choice_message(THRESHOLD_CHOICES, threshold)}")
         return "f1" if threshold == "f1" else "balanced_accuracy"
-    is_number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
-    if not is_number or not 0 < threshold < 1:  # type: ignore[operator]
-        names = ", ".join(THRESHOLD_CHOICES)
-        got = describe_argument(threshold)
-        raise ValueError(f"threshold: must be a number above 0 and below 1, or one of {names}, got {got}")
-    return float(threshold)  # type: ignore[arg-type]
+    if isinstance(threshold, int | float | np.integer | np.floating) and 0 < threshold < 1:
+        return float(threshold)  # no boolean is between 0 and 1
+    names = ", ".join(THRESHOLD_CHOICES)
+    got = describe_argument(threshold)
+    raise ValueError(f"threshold: must be a number above 0 and below 1, or one of {names}, got {got}")
 
 
 def best_threshold(

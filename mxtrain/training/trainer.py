@@ -21,8 +21,9 @@ from mxtrain.optim.schedules.paths import display_path
 from mxtrain.optim.schedules.plateau import Plateau
 from mxtrain.training.callbacks import Row
 from mxtrain.training.checkpoints.snapshot import FORMAT, Arrays, ModelState, Position, Rollback, Snapshot, to_host
-from mxtrain.training.class_weights import class_weights, start_at_mean
+from mxtrain.training.class_weights import class_weights
 from mxtrain.training.early_stopping import BestEpoch
+from mxtrain.training.initial_outputs import start_at_mean
 from mxtrain.training.method_step import MethodOptimizer, MethodStep, check_full_batch
 from mxtrain.training.model_factory import ModelFactory, custom_loss, make_model
 from mxtrain.training.training_step import TrainingStep

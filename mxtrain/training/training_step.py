@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mxtrain.config import RunConfig
-from mxtrain.config.run_section import OnNonfinite
+from mxtrain.config.fit_section import OnNonfinite
 from mxtrain.errors import TrainingError
 from mxtrain.loss_config import STANDARDIZABLE_LOSSES, loss_kind
 from mxtrain.nn import Metric, Model, check_returned, metric_sums, qualified_name, restore_metric

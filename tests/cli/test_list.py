@@ -26,7 +26,7 @@ EXPECTED = {
     "data_sources": {
         *CLASS_SOURCES,
         "in_memory",
-        *(f"PATH.{kind}" for kind in ("csv", "jsonl", "parquet", "npz", "npy")),
+        *(f"PATH.{kind}" for kind in ("csv", "json", "parquet", "xlsx", "npz", "npy")),
         "FOLDER/",
     },
     "data": {"data"},

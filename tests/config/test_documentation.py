@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mxtrain.config import MODELS, DataConfig, FitConfig, RunConfig, read_run
+from mxtrain.config.data_section import ColumnKind
+from mxtrain.config.fit_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.introspection import allowed_models
 from mxtrain.config.overrides import SetOption
-from mxtrain.config.run_section import CheckpointConfig, EarlyStopping
 from mxtrain.config.yaml.dump import to_yaml
 from mxtrain.config.yaml.merge import MAX_CHAIN
 from mxtrain.config.yaml.nodes import MAX_DEPTH, MAX_NODES
@@ -20,14 +22,18 @@ from mxtrain.loss_config import LOSS_CONFIGS, LOSS_NAMES
 from mxtrain.names import LETTERS, normalize
 from mxtrain.optim.rules import RULES
 from mxtrain.optim.schedules import LearningRateSchedule, learning_rate, momentum
-from mxtrain.types import Config
+from mxtrain.types import METRIC_INFO, Config
 
-PAGE = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+PAGE, TRAINING = (
+    (Path(__file__).parents[2] / f"docs/{name}.md").read_text(encoding="utf-8")
+    for name in ("configuration", "training")
+)
 
 
-def _rows(first_cell: str) -> list[list[str]]:
-    """Return the rows of the table with this first cell."""
-    table = re.search(rf"^\| {first_cell} \|.*\n\|[- |]*\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+def _rows(first_cell: str, heading: str = "") -> list[list[str]]:
+    """Return the rows of the first table with this first cell after a heading."""
+    page = PAGE.partition(f"\n{heading}\n")[2] if heading else PAGE
+    table = re.search(rf"^\| {first_cell} \|.*\n\|[- |]*\|\n((?:\|.*\n)+)", page, re.MULTILINE)
     assert table
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table[1].splitlines()]
 
@@ -67,6 +73,16 @@ def test_every_field_of_a_section_is_documented_with_its_default(title: str, mod
 def test_every_field_of_a_run_is_documented() -> None:
     section = PAGE.partition("### The run\n")[2].partition("\n### ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(RunConfig.model_fields)
+
+
+def test_every_metric_is_documented() -> None:
+    section = TRAINING.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(METRIC_INFO) - {"loss"}
+
+
+def test_every_kind_of_column_is_documented() -> None:
+    assert [row[0].strip("`") for row in _rows("Kind", "### Kinds of columns")] == list(get_args(ColumnKind))
 
 
 def test_every_model_is_documented_with_its_defaults() -> None:

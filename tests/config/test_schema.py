@@ -104,3 +104,25 @@ def test_every_reference_has_a_definition() -> None:
 def test_no_field_has_the_name_of_an_alias() -> None:
     for model in EVERY_MODEL:
         assert not model.model_fields.keys() & LETTERS.keys()
+
+
+def _schemas(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield a schema and all that it contains."""
+    if isinstance(schema, dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _schemas(part)
+
+
+def test_lengths_of_lists_are_numbers_of_items() -> None:
+    lists = [schema for schema in _schemas(SCHEMA) if schema.get("type") == "array"]
+    assert not [schema for schema in lists if {"minLength", "maxLength"} & set(schema)]
+    data, fit = (SCHEMA["$defs"][name]["properties"] for name in ("DataConfig", "FitConfig"))
+    assert data["features"]["anyOf"][0]["minItems"] == 1
+    assert fit["loggers"]["maxItems"] == 2
+
+
+def test_separators_have_a_character_and_quotes_at_most_one() -> None:
+    data = SCHEMA["$defs"]["DataConfig"]["properties"]
+    assert data["separator"]["anyOf"][0] == {"type": "string", "minLength": 1}
+    assert data["quote"]["anyOf"][0] == {"type": "string", "maxLength": 1}

@@ -5,10 +5,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from mxtrain.config.run_section import Monitor
 from mxtrain.nn import build_metric, predictions_from_outputs, probabilities
 from mxtrain.nn.losses import LOSSES
-from mxtrain.types import METRIC_INFO, LossName, MetricName
+from mxtrain.types import METRIC_INFO, LossName, MetricName, Monitor
 
 
 def in_batches(

@@ -15,7 +15,7 @@ from mxtrain.momentum import Nadam
 
 import mxtrain
 from mxtrain.config.data_section import DataConfig
-from mxtrain.config.run_section import FitConfig
+from mxtrain.config.fit_section import FitConfig
 from mxtrain.names import ascii_names, display_name
 from mxtrain.optim.rules import RULES, Time
 from mxtrain.optim.schedules import learning_rate, momentum

@@ -128,3 +128,17 @@ def test_dates_of_a_frame_and_of_text_train_the_same_model() -> None:
         for run, data in (("days", columns), ("text", as_text))
     ]
     assert models[0] == models[1]
+
+
+def test_a_pattern_of_files_trains_and_the_run_is_evaluated() -> None:
+    half = N_ROWS // 2
+    for name, rows in (("part-1.csv", ROWS[:half]), ("part-2.csv", ROWS[half:])):
+        pl.DataFrame(columns_of(rows=rows)).write_csv(name)
+    pl.DataFrame(columns_of()).write_csv("whole.csv")
+    parts = fit("part-*.csv", "health", "softmax_cross_entropy")
+    assert as_bytes(parts) == as_bytes(fit("whole.csv", "health", "softmax_cross_entropy", run="whole"))
+    run = mxtrain.load_run(parts.run_dir)
+    assert run.evaluate(part="validation")["loss"] == parts.history[-1]["val_loss"]
+    Path("part-3.csv").write_text(Path("part-2.csv").read_text())
+    with pytest.raises(mxtrain.errors.DataChangedError):
+        run.evaluate(part="validation")

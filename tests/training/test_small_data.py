@@ -9,7 +9,7 @@ import pytest
 
 import mxtrain
 from mxtrain.config import run_from_dict
-from mxtrain.config.run_section import EarlyStopping
+from mxtrain.config.fit_section import EarlyStopping
 from mxtrain.sweeps.trial import NoValueError, SeedRun
 from mxtrain.training import Progress, advance, train_until
 from mxtrain.training.early_stopping import BestEpoch

@@ -259,3 +259,10 @@ def test_sweeps_compare_weighted_metrics(loss: Any, target: str, metric: str, di
             held_out["y"], best.predict(held_out), alpha=0.9, sample_weight=held_out["w"]
         )
         assert found.best["value"] == pytest.approx(error, rel=1e-12)
+
+
+def test_class_weights_that_overflow_are_refused() -> None:
+    weights = dict.fromkeys(CLASS_TIMES, 1e300)
+    settings = config("focal", class_weight=weights) | {"dtype": "float32"}
+    with pytest.raises(mxtrain.errors.ConfigError, match=r"class_weight: must be at most 3\.4e\+38 in float32, got 1e"):
+        mxtrain.fit(settings, data=frame("class"), run_dir="run")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import has_ending, is_path
+from mxtrain.config.data_sources import has_ending, is_path
 from mxtrain.config.error_messages import DATA_PATHS, absolute_path, report_validation_errors
 from mxtrain.config.search.distributions import DISTRIBUTIONS, KEYWORDS, OPTIONS, Choice, Distribution
 from mxtrain.config.search.search_paths import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mxtrain.config.data_section import IN_MEMORY
+from mxtrain.config.data_sources import IN_MEMORY
 from mxtrain.config.error_messages import reject_data_fields, resolve_data_paths, validate_run
 from mxtrain.config.introspection import allowed_models, model_kind
 from mxtrain.config.run_section import RunConfig

@@ -26,7 +26,7 @@ from mxtrain.data.kinds.numbers import (
     to_float,
     without_marks,
 )
-from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, texts_of
+from mxtrain.data.kinds.value_texts import as_text, has_leading_zeros, has_unlike_integers, texts_of
 from mxtrain.data.readers.columns import CategoricalColumn, DateColumn, NumericColumn
 from mxtrain.names import is_unicode
 from mxtrain.types import describe
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 _BOOLEANS = frozenset({"true", "false"})
 _NUMERIC_SHARE, _NUMERIC_DISTINCT = 0.5, 10
 """Share of numbers, and their smallest number of different values, from which words among them are errors."""
+_EXACT = 2**53
+"""Largest absolute value up to which float64 holds all integers."""
+_FIRST_DATE, _LAST_DATE = 1500_01_01, 2099_12_31
+"""The first and the last date that integers may be."""
 _SAMPLE = 1000
 """Number of numbers with a decimal point that are compared with formatted numbers to find the decimal mark."""
 
@@ -120,7 +124,7 @@ class ColumnReader:
 
         dtype = self.values.dtype
         if dtype.is_numeric() or dtype in (pl.Null, pl.Duration, pl.Time):
-            return self._typed_numbers()
+            return self._infer_integers(self.values) or self._typed_numbers()
         if dtype == pl.Boolean:
             return Reading("boolean", self._categories())
         if dtype.is_temporal():
@@ -140,6 +144,9 @@ class ColumnReader:
         """Return a column of Python's numbers; None if it has text too."""
         values = self.values.to_list()
         if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
+            integers = {value for value in values if isinstance(value, int)}
+            if len(integers) > len(set(map(to_float, integers))):
+                return Reading("category", self._categories())
             return self._typed_numbers()
         return None
 
@@ -147,21 +154,23 @@ class ColumnReader:
         import polars as pl
 
         if texts.dtype != pl.String:
-            return self._typed_numbers()
+            return self._infer_integers(texts) or self._typed_numbers()
         numbers = plain_numbers(texts, self._format)
         if numbers.null_count() == len(numbers) and self._may_be_dates(texts):
             present = without_marks(texts.drop_nulls().unique(maintain_order=True), self._number_marks)
             if (dates := find_dates(texts, present, self.day_first)) is not None:
                 return Reading("date", dates)
         open_rows = numbers.is_null() & texts.is_not_null()
-        are_codes = has_leading_zeros(texts)
-        if not open_rows.any() and not are_codes:
-            return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
-        words = without_marks(texts.filter(open_rows).unique(maintain_order=True), self._number_marks)
-        if not len(words) and not are_codes:
+        if has_leading_zeros(texts, self._number_marks):
+            return Reading("category", self._categories())
+        words = texts.filter(open_rows).unique(maintain_order=True) if open_rows.any() else texts.clear()
+        words = without_marks(words, self._number_marks)
+        if not len(words):
+            if has_unlike_integers(texts, numbers):
+                return Reading("category", self._categories())
             return self._compact_dates(texts) or Reading("number", self._numeric_column(numbers))
         numbers, words = self._with_formatted(texts, numbers, words)
-        if not len(words) and not are_codes:
+        if not len(words):
             return Reading("number", self._numeric_column(numbers))
         return self._infer_words(texts, numbers, words)
 
@@ -176,7 +185,7 @@ class ColumnReader:
         """Return the numbers with those that are formatted, and the texts that are no numbers in the same notation."""
         import polars as pl
 
-        if not len(words) or has_leading_zeros(texts):
+        if not len(words) or has_leading_zeros(texts, self._number_marks):
             return numbers, words
         has_point = (numbers.is_not_null() & texts.str.contains(".", literal=True)).fill_null(value=False)
         pointed = texts.filter(has_point).unique(maintain_order=True)
@@ -207,13 +216,26 @@ class ColumnReader:
             return Reading("date", found[0], self._word_problems(texts, found[1], "a date"))
         return Reading("category", self._categories())
 
+    def _infer_integers(self, values: "polars.Series") -> Reading | None:
+        """Return integers as dates such as 20240105, or as categories that float64 cannot tell apart; else None."""
+        import polars as pl
+
+        low, high = (values.min(), values.max()) if values.dtype.is_integer() else (None, None)
+        if not isinstance(low, int) or not isinstance(high, int):
+            return None
+        if max(-low, high) > _EXACT and values.n_unique() > values.cast(pl.Float64).n_unique():
+            return Reading("category", self._categories())
+        may_be_dates = not self.has_types and low >= _FIRST_DATE and high <= _LAST_DATE
+        return self._compact_dates(values.cast(pl.String)) if may_be_dates else None
+
     def _compact_dates(self, texts: "polars.Series") -> Reading | None:
         """Return numbers such as 20240105 as dates; None if they are numbers."""
-        distinct = texts.drop_nulls().head(1000).unique()
+        distinct = without_marks(texts.drop_nulls().head(1000).unique(), self._number_marks)
         found = find_date_format(distinct) if len(distinct) > 1 else None
         if found is None or found.has_time or found.text != "%Y%m%d":
             return None
-        dates, others = known_dates(texts, texts.drop_nulls().unique(), found.text)
+        present = without_marks(texts.drop_nulls().unique(), self._number_marks)
+        dates, others = known_dates(texts, present, found.text)
         return None if len(others) else Reading("date", dates)
 
     def _typed_numbers(self) -> Reading:
@@ -330,7 +352,7 @@ class ColumnReader:
     def _numeric_column(self, numbers: "polars.Series") -> NumericColumn:
         """Return numbers as a column, in which those that mark a missing value are missing."""
         marks = [number for mark in self.marks if (number := parse_plain(mark)) is not None]
-        return NumericColumn(_floats(numbers.set(numbers.is_in(marks), None) if marks else numbers))
+        return NumericColumn(_floats(_without_numbers(numbers, marks) if marks else numbers))
 
     @property
     def _format(self) -> NumberFormat | None:
@@ -346,6 +368,13 @@ class ColumnReader:
     def _is_missing_category(self, text: str) -> bool:
         lower = text.lower()
         return text not in self.kept and (lower in MISSING_CATEGORIES or lower in self.marks)
+
+
+def _without_numbers(numbers: "polars.Series", marks: Collection[float]) -> "polars.Series":
+    """Return numbers of any dtype without those that mark a missing value."""
+    import polars as pl
+
+    return numbers.set(numbers.cast(pl.Float64).is_in(list(marks)).fill_null(value=False), None)
 
 
 def _floats(numbers: "polars.Series") -> NDArray[np.float64]:

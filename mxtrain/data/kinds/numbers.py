@@ -22,8 +22,8 @@ _CURRENCY = r"(?:[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY|kr\.?|zł)"
 _UNITS = re.compile(rf"^({_SIGN})\s?{_CURRENCY}\s?({_SIGN})|\s?(?:{_CURRENCY}|%)$", re.IGNORECASE)
 _SPACES = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
 _GROUPED = {
-    ".": re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{2,3}})*,\d{{3}}(\.\d*)?"),
-    ",": re.compile(rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d*)?"),
+    ".": re.compile(rf"{_SIGN}[1-9]\d{{0,2}}(,\d{{2,3}})*,\d{{3}}(\.\d*)?"),
+    ",": re.compile(rf"{_SIGN}[1-9]\d{{0,2}}(\.\d{{3}})+(,\d*)?"),
 }
 """Numbers with separators of thousands, by their decimal mark; Indian grouping has two digits in a group."""
 _PLAIN = {

@@ -15,7 +15,12 @@ _IMPUTED = {
     "drop": "missing: samples left out",
     "error": "missing: refused",
 }
-"""Treatment of missing numbers, by `data.missing`."""
+"""Treatment of missing numbers and dates, by `data.missing`."""
+_IMPUTED_BOOLEANS = _IMPUTED | {
+    "impute": "missing: the more frequent value and an indicator",
+    "mean": "missing: the more frequent value",
+}
+"""Treatment of missing booleans, by `data.missing`."""
 _MAX_TEXT, _MAX_SHOWN = 30, 60
 """Largest length of a category in a summary, and the length from which no further categories are added."""
 
@@ -128,11 +133,8 @@ def _use_of_feature(kind: ColumnKind, missing: int, distinct: int, config: DataC
         return f"{use}; {_IMPUTED[config.missing]}" if missing else use
     if kind == "text":
         return "hashed words"
-    if kind == "boolean":
-        value = "missing: the more frequent value"
-        imputed = {"impute": f"{value} and an indicator", "mean": value}
-        treatment = (_IMPUTED | imputed)[config.missing]
-        return f"one input; {treatment}" if missing else "one input"
+    if kind == "boolean" and distinct == 2:
+        return f"one input, 0 or 1; {_IMPUTED_BOOLEANS[config.missing]}" if missing else "one input, 0 or 1"
     has_rare = distinct > config.max_categories
     use = (
         f"an input for each of {config.max_categories} categories, and of the others"

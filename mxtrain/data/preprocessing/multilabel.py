@@ -41,7 +41,7 @@ def boolean_targets(columns: Columns, names: Sequence[str]) -> tuple[NDArray[np.
         DataError: a label is neither 0 nor 1; all of them, each with its row.
 
     Example:
-        >>> from mxtrain.data.in_memory_data import columns_of
+        >>> from mxtrain.data.python_columns import columns_of
         >>> data = {"red": [True, False], "big": [False, False]}
         >>> values, dtype = boolean_targets(columns_of(data, lambda *_: dict.fromkeys(data, "category")), list(data))
         >>> values.tolist(), dtype

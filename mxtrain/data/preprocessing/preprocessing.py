@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind, Unseen
 from mxtrain.data.preprocessing.classes import CLASS_DTYPES, class_array, class_indices
+from mxtrain.data.preprocessing.encoding import write_inputs
 from mxtrain.data.preprocessing.feature_problems import (
     feature_overflow_error,
-    invalid_gaps,
     overflow_error,
-    unseen_notes,
+    value_problems,
 )
 from mxtrain.data.preprocessing.features import (
-    UNSEEN,
     BooleanFeature,
     DateFeature,
     Feature,
     NumericFeature,
     OneHotFeature,
-    TextFeature,
     feature_from_dict,
     input_names,
 )
@@ -38,7 +36,7 @@ from mxtrain.data.readers.columns import (
     check_names_exist,
 )
 from mxtrain.data.readers.numpy_files import check_finite_numbers, encode_labels
-from mxtrain.data.readers.raw_table import Problem, problems_error
+from mxtrain.data.readers.raw_table import problems_error
 from mxtrain.errors import DataError
 from mxtrain.names import nfc
 from mxtrain.types import describe
@@ -67,7 +65,7 @@ class Preprocessing:
         >>> fitted = Preprocessing((age, size), "species", ("ant", "cat"), "float32")
         >>> fitted.feature_names
         ('age', 'size=big', 'size=small')
-        >>> from mxtrain.data.in_memory_data import columns_of
+        >>> from mxtrain.data.python_columns import columns_of
         >>> data = {"size": ["small", "big"], "name": ["Tom", "Ann"], "age": [8, 4]}
         >>> fitted.apply(columns_of(data, lambda _, names: fitted.kinds)).tolist()
         [[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
@@ -216,7 +214,7 @@ class Preprocessing:
         Raises:
             DataError: as for `apply`; all missing values and unseen categories at once.
         """
-        problems = self._problems(inputs, labels, row_label, unseen or self.unseen)
+        problems = value_problems(self.columns, inputs, labels, row_label, unseen or self.unseen)
         if problems:
             raise problems_error(problems)
         numeric = [index for index, column in enumerate(self.columns) if isinstance(column, NumericFeature)]
@@ -235,70 +233,9 @@ class Preprocessing:
                 if column.indicator:
                     out[:, start + 1] = np.isnan(inputs[:, index])
             else:
-                self._encode(column, inputs[:, index], labels.get(column.name, ()), out[:, start:stop], notes)
+                write_inputs(column, inputs[:, index], labels.get(column.name, ()), out[:, start:stop], notes)
             start = stop
         return out
-
-    def _encode(
-        self,
-        column: Feature,
-        values: NDArray[Any],
-        labels: Sequence[str],
-        out: NDArray[Any],
-        notes: list[str] | None,
-    ) -> None:
-        """Write the inputs of a column that is not one of numbers into `out`, (n, inputs of the column), of zeros."""
-        match column:
-            case OneHotFeature():
-                codes = column.encode(values, labels)
-                if notes is not None:
-                    notes.extend(unseen_notes(column.name, values, labels, codes))
-                if len(column.input_names) == 1:
-                    codes = np.zeros_like(codes)  # a single input is trained like a bias
-                elif column.grouped:
-                    codes = np.where(codes == UNSEEN, len(column.values), codes)
-                known = np.flatnonzero(codes >= 0)
-                out[known, codes[known]] = 1
-            case BooleanFeature():
-                codes = column.encode(values, labels)
-                if notes is not None:
-                    notes.extend(unseen_notes(column.name, values, labels, codes))
-                out[:, 0] = np.where(codes < 0, column.fill or 0.0, codes)
-                if column.indicator:
-                    out[:, 1] = codes < 0
-            case DateFeature():
-                gaps = np.isnan(values)
-                parts = column.encode(np.where(gaps, column.fill or 0.0, values), self.dtype)
-                out[:, : parts.shape[1]] = parts
-                if column.indicator:
-                    out[:, -1] = gaps
-            case TextFeature():
-                out[...] = column.encode(values, labels)
-
-    def _problems(
-        self, inputs: NDArray[Any], labels: Mapping[str, Sequence[str]], row_label: RowLabel, unseen: Unseen
-    ) -> list[Problem]:
-        """Return the missing values that cannot be replaced, and with `unseen: error` the unseen categories."""
-        problems: list[Problem] = []
-        if inputs.dtype.kind != "f" and not labels:
-            return problems
-        for index, column in enumerate(self.columns):
-            values = inputs[:, index]
-            for row in np.flatnonzero(invalid_gaps(column, values, labels)).tolist():
-                remedy = "fill it in, or train with data.missing: impute"
-                problems.append(
-                    Problem(row, f"{row_label(row)}: column {column.name!r}", f"a value is missing; {remedy}")
-                )
-            if unseen == "error" and isinstance(column, OneHotFeature | BooleanFeature):
-                names, known = labels[column.name], [value for value in column.values if value]
-                some = ", ".join(map(repr, known[:8])) + (", ..." if len(known) > 8 else "")
-                for row in np.flatnonzero(column.encode(values, names) == UNSEEN).tolist():
-                    message = (
-                        f"the category {describe(names[int(values[row])])} does not occur in the training set, "
-                        f"which has {some}; correct it, or train with data.unseen: ignore"
-                    )
-                    problems.append(Problem(row, f"{row_label(row)}: column {column.name!r}", message))
-        return problems
 
     def _fill_missing(self, numbers: NDArray[Any]) -> NDArray[Any]:
         if numbers.dtype.kind != "f" or not np.isnan(numbers).any():

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -155,7 +154,7 @@ def table_from_columns(
             missing; or a weight is missing or negative.
 
     Example:
-        >>> from mxtrain.data.in_memory_data import columns_of
+        >>> from mxtrain.data.python_columns import columns_of
         >>> data = {"age": [3, 5, None], "size": ["big", "small", "big"], "species": ["cat", "ant", "ant"]}
         >>> table = table_from_columns(columns_of(data, lambda _, names: dict.fromkeys(names)), "species", True, "drop")
         >>> table.inputs.tolist(), table.labels, table.targets.tolist(), table.class_names
@@ -170,42 +169,57 @@ def table_from_columns(
     features = [name for name in merged if name not in (*names, weight, groups)]
     for name in (*features, *names):
         _check_values(columns, name, name not in names)
-    rows, notes = rows_with_target(columns, names, classes)
+    rows, notes = _rows_of_samples(columns, names, features, classes, missing)
     columns = columns.take(rows) if len(rows) < len(columns) else columns
-    kept = rows_to_keep(columns, missing, features)
-    weights = None if sample_weights is None else sample_weights[rows][kept]
-    if len(kept) < len(columns):
-        notes.append(f"left out {count_samples(len(columns) - len(kept))} that lack a value (data.missing: drop)")
-    columns = columns.take(kept) if len(kept) < len(columns) else columns
     selected = {name: columns.columns[name] for name in features}
     values, class_names, dtype = _target_values(columns, names)
     if not features and has_features:
-        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
-        some = next(iter(columns.left_out), "name")
-        remedy = f"say with data.columns what a column holds, such as data.columns: {{{yaml_text(some)}: category}}"
-        raise DataError(
-            f"{columns.source}: no column is left to predict {', '.join(map(repr, names))} from ({reasons}); {remedy}"
-        )
+        raise _no_feature_error(columns, names)
+    if weight is not None:
+        weights: NDArray[np.float64] | None = weights_of_column(columns, weight)
+    else:
+        weights = None if sample_weights is None else sample_weights[rows]
     dates = {name: column for name, column in selected.items() if isinstance(column, DateColumn)}
     notes += [*columns.notes, *filter(None, (order_note(name, column) for name, column in dates.items()))]
+    notes += [f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items()]
     return Table(
-        matrix(selected, np.arange(len(columns))),
-        values,
-        tuple(features),
-        ", ".join(names),
-        class_names,
-        dtype,
-        {name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)},
-        columns.row_label,
-        {name: kind for name, kind in map(_special_kind, selected.items(), repeat(columns.kinds)) if kind},
+        inputs=matrix(selected, np.arange(len(columns))),
+        targets=values,
+        column_names=tuple(features),
+        target_name=", ".join(names),
+        class_names=class_names,
+        class_dtype=dtype,
+        labels={name: column.labels for name, column in selected.items() if isinstance(column, CategoricalColumn)},
+        row_label=columns.row_label,
+        kinds=_special_kinds(selected, columns.kinds),
         with_time=[name for name, column in dates.items() if column.has_time],
         date_formats={name: column.format for name, column in dates.items() if column.format is not None},
         groups=None if groups is None else _group_numbers(columns.columns[groups]),
-        weights=weights if weight is None else weights_of_column(columns, weight),
-        notes=(*notes, *(f"left out column {name!r}: {reason}" for name, reason in columns.left_out.items())),
+        weights=weights,
+        notes=tuple(notes),
         target_columns=names if len(names) > 1 else (),
         positions=columns.positions,
     )
+
+
+def _rows_of_samples(
+    columns: Columns, targets: Sequence[str], features: Iterable[str], classes: bool, missing: Missing
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the rows that have all targets and, with `drop`, all features; and messages with the number of others."""
+    rows, notes = rows_with_target(columns, targets, classes)
+    columns = columns.take(rows) if len(rows) < len(columns) else columns
+    kept = rows_to_keep(columns, missing, features)
+    if len(kept) < len(rows):
+        notes.append(f"left out {count_samples(len(rows) - len(kept))} that lack a value (data.missing: drop)")
+    return rows[kept], notes
+
+
+def _no_feature_error(columns: Columns, targets: Sequence[str]) -> DataError:
+    reasons = "; ".join(f"{name!r}: {reason}" for name, reason in columns.left_out.items())
+    some = next(iter(columns.left_out), "name")
+    remedy = f"say with data.columns what a column holds, such as data.columns: {{{yaml_text(some)}: category}}"
+    names = ", ".join(map(repr, targets))
+    return DataError(f"{columns.source}: no column is left to predict {names} from ({reasons}); {remedy}")
 
 
 def count_samples(rows: int) -> str:
@@ -254,16 +268,17 @@ def _target_values(columns: Columns, names: Sequence[str]) -> tuple[NDArray[Any]
     return found[0].values, None, "str"
 
 
-def _special_kind(item: tuple[str, Column], kinds: Mapping[str, ColumnKind]) -> tuple[str, ColumnKind | None]:
-    """Return the name of a column, and its kind if it is a boolean, a date or text."""
-    name, column = item
-    if isinstance(column, DateColumn):
-        return name, "date"
-    if not isinstance(column, CategoricalColumn):
-        return name, None
-    if kinds.get(name) == "boolean" and len(column.labels) == 2:
-        return name, "boolean"
-    return name, "text" if kinds.get(name) == "text" else None
+def _special_kinds(columns: Mapping[str, Column], kinds: Mapping[str, ColumnKind]) -> dict[str, ColumnKind]:
+    """Return the kinds of the columns that are booleans, dates or text."""
+    found: dict[str, ColumnKind] = {}
+    for name, column in columns.items():
+        if isinstance(column, DateColumn):
+            found[name] = "date"
+        elif isinstance(column, CategoricalColumn) and kinds.get(name) == "boolean" and len(column.labels) == 2:
+            found[name] = "boolean"
+        elif isinstance(column, CategoricalColumn) and kinds.get(name) == "text":
+            found[name] = "text"
+    return found
 
 
 def _group_numbers(column: Column) -> NDArray[np.int64]:

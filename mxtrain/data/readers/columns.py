@@ -15,6 +15,8 @@ from mxtrain.errors import DataError
 from mxtrain.names import is_unicode, nearest
 from mxtrain.types import describe
 
+MAX_COLUMNS = 100_000
+"""Largest number of columns of a table; wider data are arrays."""
 ColumnSelector: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, ColumnKind | None]]
 """Function of the location of a header and its names; returns the columns to read. A kind of None is inferred."""
 RowLabel: TypeAlias = Callable[[int], str]
@@ -131,11 +133,19 @@ class Columns:
 
 
 def check_header(names: Sequence[str], where: str, if_empty: str) -> None:
-    """Raise a DataError if a table has no columns, or if a name is not valid Unicode."""
+    """Raise a DataError if a table has no columns or too many, or if a name is not valid Unicode."""
     if not names:
         raise DataError(f"{where}: {if_empty}")
+    check_width(len(names), where)
     if not all(map(is_unicode, names)):
         raise DataError(f"{where}: the names must be Unicode text, got an unpaired surrogate")
+
+
+def check_width(width: int, where: str) -> None:
+    """Raise a DataError if a table has too many columns."""
+    if width > MAX_COLUMNS:
+        remedy = "save the values as an array in an .npz file"
+        raise DataError(f"{where}: has {width:,} columns, at most {MAX_COLUMNS:,} are read; {remedy}")
 
 
 def check_selected_names(names: Sequence[str], selected: Iterable[str], where: str) -> None:

@@ -21,6 +21,8 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _WORDS = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{1,3}(\.\d{3})+,\d+)\s*[%€$]?")
 _DECIMAL_POINT = re.compile(r"[-+]?(\d*\.(\d{1,2}|\d{4,})|0\.\d+|\d{1,3}(,\d{3})+\.\d+)\s*[%€$]?|[€$£]\d[\d,]*\.\d\d")
+_FRACTION = re.compile(r"[-+]?\d*[.,]\d+")
+"""Numbers that name no rows; a row that begins with one, and is too long, has a separator in a value."""
 _SINGLE_QUOTED = re.compile(r"(?:^|(?<=[,;\t| ]))'[^'\n]*'(?=[,;\t| ]|$)", re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"\s*[-+]?[$€£]?[\d.]*,\d+(,\d{3})*(\.\d+)?\s*[%€$]?\s*")
 
@@ -147,9 +149,11 @@ def detect_dialect(text: str, settings: FormatSettings, is_whole: bool) -> Diale
         names = commented[1]
     else:
         names = cells if header else [str(i) for i in range(width)]
+    trailing = is_short and all(not row[-1].strip() for row in others if len(row) == width)
+    if header is True and is_short and not trailing:
+        is_short = not any(_FRACTION.fullmatch(row[0].strip()) for row in others if len(row) == width)
     if not is_short and header is True:
         width = len(names)
-    trailing = is_short and all(not row[-1].strip() for row in others if len(row) == width)
     first_row = first
     if header is True:
         skipped = 1 + count_type_lines(others)
@@ -299,6 +303,8 @@ def _scored(lines: Sequence[tuple[int, str]], separator: str, quote: str, skips_
         split.score -= 0.25  # text has blanks
     if not quote:
         split.score -= 0.05
+    if header < split.width:
+        split.score -= 0.02  # rows with names are rarer than quotes of another kind
     return split
 
 

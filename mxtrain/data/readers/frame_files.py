@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -61,7 +62,8 @@ def read_frame(stream: BinaryIO, source: str, kind: str) -> RawTable:
         DataError: the file cannot be read, or holds no columns.
     """
     content = stream.read()
-    frame = _read_spreadsheet(content, source) if kind == "spreadsheet" else _read_polars(content, source, kind)
+    is_sheet = kind == "spreadsheet"
+    frame = _read_spreadsheet(content, source) if is_sheet else _read_in_process(content, source, kind, kind.split()[0])
     check_header(frame.columns, source, "holds no columns")
     first = 2 if kind == "spreadsheet" else 1
     return RawTable(
@@ -85,8 +87,8 @@ def _columns(frame: "polars.DataFrame") -> dict[str, "polars.Series"]:
     return columns
 
 
-def _read_polars(content: bytes, source: str, kind: str) -> "polars.DataFrame":
-    """Read a file in a separate process, which a damaged file may crash."""
+def _read_in_process(content: bytes, source: str, kind: str, noun: str) -> "polars.DataFrame":
+    """Read a file in a separate process, which a damaged file, or one with too many cells, may crash."""
     import polars as pl
 
     script = Path(__file__).with_name("polars_subprocess.py")
@@ -103,23 +105,17 @@ def _read_polars(content: bytes, source: str, kind: str) -> "polars.DataFrame":
     reason = "it is damaged, or too large for this machine's memory"
     if result.returncode == REFUSED:
         reason = (result.stdout.decode(errors="replace").splitlines() or [reason])[0]
-    raise DataError(f"{source}: cannot be read as {kind.split()[0]}: {reason}")
+    raise DataError(f"{source}: cannot be read as {noun}: {reason}")
 
 
 def _read_spreadsheet(content: bytes, source: str) -> "polars.DataFrame":
     """Read the first sheet of a spreadsheet, whose first row names the columns."""
     import polars as pl
 
-    try:
-        import fastexcel
-    except ImportError:
+    if find_spec("fastexcel") is None:
         message = "needs fastexcel, which is not installed; pip install 'mxtrain[excel]'"
-        raise DataError(f"{source}: reading a spreadsheet {message}") from None
-    try:
-        frame = pl.DataFrame(fastexcel.read_excel(content).load_sheet(0, schema_sample_rows=None).to_polars())
-    except (fastexcel.FastExcelError, pl.exceptions.PolarsError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{source}: cannot be read as a spreadsheet: {reason}") from None
+        raise DataError(f"{source}: reading a spreadsheet {message}")
+    frame = _read_in_process(content, source, "spreadsheet", "a spreadsheet")
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
     return frame.with_columns(series.cast(pl.Int64) for series in frame.get_columns() if _is_whole(series))
 

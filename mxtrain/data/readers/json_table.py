@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mxtrain.data.readers.columns import check_header
+from mxtrain.data.readers.columns import check_header, check_width
 from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
 from mxtrain.data.readers.table_bytes import memory_limit
 from mxtrain.data.readers.text_blocks import TextBlocks
@@ -67,6 +67,7 @@ def read_json(stream: BinaryIO, source: str) -> RawTable:
 
 
 def _table(values: Mapping[str, Sequence[Any]], source: str, row_label: Any, problems: list[Problem]) -> RawTable:
+    check_width(len(values), source)
     columns = {name: series_of_values(name, column) for name, column in values.items()}
     return RawTable(source, columns, row_label, source, has_types=True, problems=problems)
 
@@ -167,6 +168,10 @@ def _array_records(content: bytes, source: str, problems: list[Problem]) -> Iter
             offset = _skip(text, offset + 1)
         elif text[offset : offset + 1] != "]":
             raise DataError(f"{source}:{line}: is not JSON: the array is not closed, or lacks a comma")
+    if (end := _skip(text, offset + 1)) < len(text):
+        line = text.count("\n", 0, end) + 1
+        got = describe(text[end : end + 20].strip())
+        raise DataError(f"{source}:{line}: must end after the array, got {got}; write all objects into one array")
 
 
 def _skip(text: str, offset: int) -> int:

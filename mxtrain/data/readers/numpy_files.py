@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from mxtrain.config.data_section import has_ending
+from mxtrain.config.data_sources import has_ending
 from mxtrain.data.readers.columns import select_features
 from mxtrain.data.readers.open_file import open_data_file, unreadable_error
 from mxtrain.errors import DataError

@@ -1,13 +1,17 @@
-"""Script that converts a Parquet or Arrow file on stdin to an Arrow stream on stdout, and Zstandard to its lines.
+"""Script that converts a Parquet, Arrow or spreadsheet file on stdin to an Arrow stream, and Zstandard to its lines.
 
-`frame_files` and `table_bytes` run it in a separate process; it imports nothing from mxtrain. If Polars reports an
-error, the exit status is 3 and stdout holds the message.
+`frame_files` and `table_bytes` run it in a separate process; it imports nothing from mxtrain. If Polars or
+fastexcel reports an error, the exit status is 3 and stdout holds the message.
 """
 
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars
 
 REFUSED = 3
 
@@ -42,12 +46,23 @@ def main(kind: str, limit: int) -> int:
                 sys.stdout.buffer.write(message.encode())
                 return REFUSED
             content.seek(0)
-        frame = readers[kind](content)
+        frame = _first_sheet(content.read()) if kind == "spreadsheet" else readers[kind](content)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         sys.stdout.buffer.write((str(error).strip() or type(error).__name__).encode())
         return REFUSED
     frame.write_ipc_stream(sys.stdout.buffer)
     return 0
+
+
+def _first_sheet(content: bytes) -> "polars.DataFrame":
+    """Return the first sheet of a spreadsheet; a ValueError if it cannot be read."""
+    import fastexcel
+    import polars as pl
+
+    try:
+        return pl.DataFrame(fastexcel.read_excel(content).load_sheet(0, schema_sample_rows=None).to_polars())
+    except fastexcel.FastExcelError as error:
+        raise ValueError(str(error)) from None
 
 
 if __name__ == "__main__":

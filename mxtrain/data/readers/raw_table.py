@@ -30,7 +30,6 @@ class RawTable:
         row_label: the name of a row, 0 for the first, in error messages, such as `train.csv:17`.
         header: the location of the names in error messages, such as `train.csv:1`.
         has_types: False if the source has text only, so that `NA` may be a missing number and `1` a category.
-        has_header: False if the columns are named by their number, from 0.
         row_names: the name of a first column that the header does not name, as R writes it; None without one.
         found: the fields of `data` that describe the file's format, as they were set or found, such as
             `{"separator": ";", "decimal": ","}`.
@@ -43,7 +42,6 @@ class RawTable:
     row_label: RowLabel
     header: str
     has_types: bool
-    has_header: bool = True
     row_names: str | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
     problems: Sequence["Problem"] = ()

@@ -119,10 +119,13 @@ class GuardedStream:
             raise DataError(f"{self._source}: cannot be read: {reason}") from None
         self._count += len(piece)
         if self._limit is not None and self._count > self._limit:
-            size_text = f"{self._limit / 2**30:.3g} GiB"
-            remedy = "split it, or use a machine with more memory"
-            raise DataError(f"{self._source}: holds more than {size_text}, half of this machine's memory; {remedy}")
+            raise _too_large_error(self._source, self._limit)
         return piece
+
+
+def _too_large_error(source: str, limit: int) -> DataError:
+    remedy = "split it, or use a machine with more memory"
+    return DataError(f"{source}: holds more than {limit / 2**30:.3g} GiB, half of this machine's memory; {remedy}")
 
 
 @contextmanager
@@ -164,7 +167,11 @@ def _decompress(file: BinaryIO, source: str, name: str, limit: int | None) -> It
         except _DAMAGED as error:
             raise DataError(f"{source}: cannot be read: {error}") from None
         yield _buffered(opened, source, limit, peekable), name
-    elif limit is None or (peekable.seekable() and os.fstat(peekable.fileno()).st_size <= limit):
+    elif limit is None:
+        yield peekable, name
+    elif peekable.seekable():
+        if os.fstat(peekable.fileno()).st_size > limit:
+            raise _too_large_error(source, limit)
         yield peekable, name
     else:
         yield _buffered(peekable, source, limit), name

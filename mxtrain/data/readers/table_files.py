@@ -1,7 +1,7 @@
-"""Reading of table files of all formats: the one door from a file to a `RawTable`."""
+"""Reading of table files of all formats as a `RawTable`."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -61,7 +61,7 @@ def read_raw(source: str, settings: FormatSettings) -> RawTable:
     return tables[0] if len(tables) == 1 else _concatenate(source, tables)
 
 
-def raw_chunks(source: str, settings: FormatSettings, as_text: Collection[str] = ()) -> Iterator[RawTable]:
+def raw_chunks(source: str, settings: FormatSettings) -> Iterator[RawTable]:
     """Yield a table in chunks, so that it need not fit in memory; see `read_raw`.
 
     Text tables are read in chunks of about 16 MiB, whose values are text, also those of numbers. Other formats are read
@@ -70,9 +70,7 @@ def raw_chunks(source: str, settings: FormatSettings, as_text: Collection[str] =
     Args:
         source: as for `read_raw`.
         settings: the format of the file, as far as it is known.
-        as_text: the columns that the caller needs as they are written.
     """
-    del as_text  # values of text tables are as they are written; others have no other form
     for path in expand_paths(source):
         with open_table(path) as (stream, name):
             kind = _format(stream, name)
@@ -173,7 +171,6 @@ def _raw_text(table: TextTable, chunks: Sequence[TextChunk], source: str, is_who
         row_label=lambda row: f"{source}:{lines[row]}",
         header=table.header,
         has_types=False,
-        has_header=dialect.has_header,
         row_names=names[0] if dialect.row_names else None,
         found=table.found,
         problems=problems,
@@ -230,7 +227,6 @@ def _slice(table: RawTable, start: int) -> RawTable:
         lambda row: table.row_label(row + start),
         table.header,
         table.has_types,
-        table.has_header,
         table.row_names,
         table.found,
         problems,
@@ -265,10 +261,8 @@ def _concatenate(source: str, tables: Sequence[RawTable]) -> RawTable:
         index = int(np.searchsorted(starts, row, side="right")) - 1
         return tables[index].row_label(row - int(starts[index]))
 
-    found: Mapping[str, Any] = first.found
-    return RawTable(
-        source, columns, row_label, first.header, first.has_types, first.has_header, first.row_names, found, problems
-    )
+    found = _common_format(tables)
+    return RawTable(source, columns, row_label, first.header, first.has_types, first.row_names, found, problems)
 
 
 def _with_one_dtype(parts: Sequence["polars.Series"]) -> list["polars.Series"]:
@@ -277,3 +271,19 @@ def _with_one_dtype(parts: Sequence["polars.Series"]) -> list["polars.Series"]:
     if all(part.dtype.is_numeric() or part.dtype == pl.Null for part in parts):
         return [part.cast(pl.Float64) for part in parts]
     return [part.cast(pl.String) for part in parts]
+
+
+def _common_format(tables: Sequence[RawTable]) -> dict[str, Any]:
+    """Return the fields of the format that all files share; the others are detected in each file, also in later runs.
+
+    Raises:
+        DataError: the files have different decimal marks, so that 1.234 may be two numbers.
+    """
+    first = tables[0].found
+    found = {name: value for name, value in first.items() if all(each.found.get(name) == value for each in tables)}
+    marks = {each.found["decimal"]: each for each in reversed(tables) if each.found.get("decimal") is not None}
+    if len(marks) > 1:
+        comma, point = marks[","], marks["."]
+        message = f"has decimal commas, and {point.source} has decimal points; write all files alike"
+        raise DataError(f"{comma.header}: {message}")
+    return found | ({"decimal": next(iter(marks))} if marks else {})

@@ -43,6 +43,7 @@ class TextBlocks:
         self.quote = '"'
         self._decoder: codecs.IncrementalDecoder | None = None
         self._held = b""
+        self._has_lf: bool | None = None
         self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -87,7 +88,10 @@ class TextBlocks:
         return head
 
     def _normalize(self, piece: bytes, is_last: bool) -> bytes:
-        """Return bytes with LF as the only newline; a CR at the end is held back, because LF may follow it."""
+        """Return bytes with LF as the only newline; a CR at the end is held back, because LF may follow it.
+
+        A CR without LF ends a line only in text without LF; otherwise it is part of a value.
+        """
         if self._decoder is not None:
             try:
                 piece = self._decoder.decode(piece, is_last).encode("utf-8")
@@ -100,7 +104,12 @@ class TextBlocks:
         data, self._held = self._held + piece, b""
         if data.endswith(b"\r") and not is_last:
             data, self._held = data[:-1], b"\r"
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+        if self._has_lf is None and data:
+            self._has_lf = b"\n" in data
+        if b"\r" not in data:
+            return data
+        data = data.replace(b"\r\n", b"\n")
+        return data if self._has_lf else data.replace(b"\r", b"\n")
 
     def _to_utf8(self, block: bytes) -> bytes:
         if self._decoder is not None or block.isascii():

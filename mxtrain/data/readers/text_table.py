@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mxtrain.data.readers.block_scan import BlockScan, prefetched
+from mxtrain.data.readers.columns import check_width
 from mxtrain.data.readers.dialect import (
     BLANKS,
     Dialect,
@@ -17,6 +18,7 @@ from mxtrain.data.readers.dialect import (
     unlimited_field_size,
 )
 from mxtrain.data.readers.plain_numbers import as_numbers
+from mxtrain.data.readers.quotes import are_quotes_regular, has_separators_inside, quotes_inside
 from mxtrain.data.readers.raw_table import Problem
 from mxtrain.data.readers.recorded_format import RecordedFormat, choose_dialect
 from mxtrain.data.readers.text_blocks import TextBlocks
@@ -25,8 +27,6 @@ from mxtrain.errors import DataError
 if TYPE_CHECKING:
     import polars
 
-_MAX_COLUMNS = 100_000
-"""Largest number of columns; wider data are arrays."""
 _MAX_OPEN_QUOTES = 100
 """Number of quotes without an end in a block after which the rest of the block is not searched for rows."""
 _SAMPLE = 2**18
@@ -97,9 +97,7 @@ class TextTable:
             raise DataError(f"{source}:1: is empty; the first line must name the columns")
         self.dialect: Dialect = dialect
         self._blocks.quote = dialect.quote
-        if dialect.width > _MAX_COLUMNS:
-            remedy = "save the values as an array in an .npz file"
-            raise DataError(f"{source}: has {dialect.width:,} columns, at most {_MAX_COLUMNS:,} are read; {remedy}")
+        check_width(dialect.width, source)
 
     @property
     def header(self) -> str:
@@ -221,8 +219,11 @@ class TextTable:
         quote = dialect.quote.encode()
         quotes = block.count(quote) if quote else 0
         sizes = frame.select(pl.all().str.len_bytes().sum()).row(0)
-        inner = _quotes_inside(frame, dialect.quote) if quotes else 0
+        inner = quotes_inside(frame, dialect.quote) if quotes else 0
         if inner is None or sum(sizes) + quotes - inner + rows * dialect.width != len(block):
+            return None
+        is_regular = not quotes or are_quotes_regular(block, dialect)
+        if not is_regular and (not inner or has_separators_inside(frame, dialect)):
             return None
         lines = np.arange(line, line + rows, dtype=np.int64)
         if quotes and scan.newlines != rows:
@@ -380,15 +381,6 @@ def _with_type(column: "polars.Series", dtype: Any) -> "polars.Series | None":
     numbers = as_numbers(column)
     is_wider = dtype == pl.Float64 and numbers.dtype == pl.Int64
     return numbers.cast(dtype) if numbers.dtype == dtype or is_wider or numbers.null_count() == len(numbers) else None
-
-
-def _quotes_inside(frame: "polars.DataFrame", quote: str) -> int | None:
-    """Return the number of quotes in the values; None if a value begins with one, as values that are not closed do."""
-    import polars as pl
-
-    if frame.select(pl.any_horizontal(pl.all().str.starts_with(quote).any())).item():
-        return None
-    return int(frame.select(pl.sum_horizontal(pl.all().str.count_matches(quote, literal=True).sum())).item() or 0)
 
 
 def _stripped(column: "polars.Series") -> "polars.Series":

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from mxtrain.atomic_io import parse_json
 from mxtrain.config import RunConfig
-from mxtrain.config.data_section import normalize_source
+from mxtrain.config.data_sources import normalize_source
 from mxtrain.errors import StateError
 from mxtrain.optim.backends import array_kind
 from mxtrain.optim.flat_parameters import FlatParameters

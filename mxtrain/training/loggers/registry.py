@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from mxtrain.config.run_section import LoggerName
+from mxtrain.config.fit_section import LoggerName
 from mxtrain.errors import RunRequestError
 from mxtrain.training.callbacks import EVENTS, Callback, Logger, StopTraining
 from mxtrain.training.loggers.delivery import describe_error, report

@@ -285,7 +285,7 @@ def test_summary_of_booleans_blank_rows_and_long_texts():
     columns = type_columns(raw_table_of(data), {"b": None, "n": None, "c": "category", "y": "category"})
     summary = summarize_columns(columns, DataConfig(source="a.csv", target="y"))
     assert [(each.missing, each.values, each.use) for each in summary] == [
-        (1, "true, false", "one input; missing: the more frequent value and an indicator"),
+        (1, "true, false", "one input, 0 or 1; missing: the more frequent value and an indicator"),
         (1, "1 to 3.5", "scaled"),  # only the row without a target lacks a number
         (0, f"a, {'b' * 27}..., c, ...", "an input for each category"),
         (1, "u, v", "target, 2 classes"),

@@ -65,3 +65,39 @@ def test_spreadsheet(tmp_path: Path, size: int, message: str) -> None:
     path.write_bytes(content[:directory] + declared)
     with pytest.raises(DataError, match=message):
         read_raw(str(path), SETTINGS)
+
+
+def test_spreadsheet_with_a_cell_in_the_last_corner(tmp_path: Path) -> None:
+    """The reader of spreadsheets allocates all cells of the rectangle, which aborts its process."""
+    path = tmp_path / "corner.xlsx"
+    sheet = (
+        '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row>'  # the last cell
+    )
+    write_sheet(path, sheet)
+    with pytest.raises(DataError, match=r"corner\.xlsx: cannot be read as a spreadsheet: it is damaged, or too large"):
+        read_raw(str(path), SETTINGS)
+
+
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+
+def write_sheet(path: Path, rows: str) -> None:
+    """Write the smallest spreadsheet with these rows."""
+
+    def relation(target: str, kind: str) -> str:
+        link = f'<Relationship Id="r1" Type="{_OFFICE}/{kind}" Target="{target}"/>'
+        return f'<Relationships xmlns="{_PACKAGE}/relationships">{link}</Relationships>'
+
+    book = f'<workbook xmlns="{_SHEETS}" xmlns:r="{_OFFICE}"><sheets><sheet name="a" sheetId="1" r:id="r1"/></sheets></workbook>'
+    members = {
+        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"/>',
+        "_rels/.rels": relation("xl/workbook.xml", "officeDocument"),
+        "xl/workbook.xml": book,
+        "xl/_rels/workbook.xml.rels": relation("worksheets/sheet1.xml", "worksheet"),
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_SHEETS}"><sheetData>{rows}</sheetData></worksheet>',
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)

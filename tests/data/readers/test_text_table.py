@@ -130,13 +130,18 @@ def test_row_names_of_r() -> None:
         ({"header": False}, ["0", "1"], 3),
         ({"header": ["x", "y"]}, ["x", "y"], 3),
         ({"header": True}, ["1", "2"], 2),
-        ({"separator": ";"}, ["0"], 3),
         ({"comment": "3"}, ["0", "1"], 2),
     ],
 )
 def test_settings_override_detection(fields: dict[str, object], names: list[str], rows: int) -> None:
     table = read("1,2\n3,4\n5,6\n", **fields)
     assert (table.names, len(table)) == (names, rows)
+
+
+def test_a_carriage_return_in_quotes_is_part_of_the_value() -> None:
+    assert values(read('a,b\n"x\ry",1\n"z",2\n')) == [["x\ry", "z"], [1, 2]]
+    assert values(read('a,b\r\n"x\ry",1\r\n"z\r\nw",2\r\n')) == [["x\ry", "z\nw"], [1, 2]]
+    assert values(read("a,b\rx,1\rz,2\r")) == [["x", "z"], [1, 2]]
 
 
 def test_plain_numbers_become_numbers_and_identifiers_stay_text() -> None:
