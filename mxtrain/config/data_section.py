@@ -218,7 +218,7 @@ class DataConfig(Config):
         return self.model_copy(update={"standardize": "whole" if self.source == "digits" else "features"})
 
     def as_saved_before_imputation(self) -> "DataConfig":
-        """Return the config of a run of an earlier version, whose files lack newer fields, with the values of then."""
+        """Return the config of a run with the defaults of the version that saved it, which may lack newer fields."""
         if "max_categories" in self.model_fields_set:
             return self
         old = {"missing": "error", "unseen": "error", "standardize_target": False, "max_categories": 1000}

@@ -98,14 +98,14 @@ def _metrics_to_plain(metrics: Any) -> Any:
     return metrics if metrics == AUTO else list(metrics)
 
 
-def _expand_auto(value: Any, handler: Any) -> Any:
+def _accept_auto(value: Any, handler: Any) -> Any:
     return AUTO if value == AUTO else handler(value)
 
 
 if TYPE_CHECKING:
     Metrics: TypeAlias = tuple[MetricName, ...] | Literal["auto"]
 else:
-    Metrics = Annotated[tuple[MetricName, ...], ListAsTuple, WrapValidator(_expand_auto), _AutoSchema()]
+    Metrics = Annotated[tuple[MetricName, ...], ListAsTuple, WrapValidator(_accept_auto), _AutoSchema()]
 
 
 class FitConfig(Config):

@@ -22,7 +22,7 @@ _EXAMPLES = {
     "milestones": "a list such as [30, 60]",
     "objective": "a mapping such as {minimize: val_loss}",
 }
-"""Values of the required fields whose type does not tell them."""
+"""Values of the required fields whose type does not show them."""
 
 
 def required_message(place: ResolvedField) -> str:

@@ -8,8 +8,9 @@ from mxtrain.training.class_report import ClassReport
 from mxtrain.training.comparison import Comparison
 from mxtrain.training.environment import set_blas_threads
 from mxtrain.training.loaded_run import LoadedRun
-from mxtrain.training.loop import Replay, TrainedRun, advance, fit, replay, resume, verify
+from mxtrain.training.loop import TrainedRun, advance, fit, resume
 from mxtrain.training.model_factory import ModelFactory
+from mxtrain.training.replay import Replay, replay, verify
 from mxtrain.training.run_folder.history import final_epoch, read_history
 from mxtrain.training.run_folder.locking import folder_lock, is_folder_locked
 from mxtrain.training.run_folder.run_status import (

@@ -1,4 +1,4 @@
-"""The training loop; `fit`, `resume` and `advance`, which train a run; `verify` and `replay`, which repeat training."""
+"""The training loop; `fit`, `resume` and `advance`, which train a run."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +18,6 @@ from mxtrain.errors import (
     ConfigProblem,
     RunInterrupted,
     RunPaused,
-    RunRequestError,
-    TrainingError,
     resume_command,
 )
 from mxtrain.optim.optimization_state import OptimizationState
@@ -36,10 +34,10 @@ from mxtrain.training.callbacks import (
 from mxtrain.training.checkpoints.checkpoint_policy import CheckpointPolicy
 from mxtrain.training.checkpoints.snapshot import Position, Snapshot
 from mxtrain.training.checkpoints.storage import Checkpoints
-from mxtrain.training.environment import environment_changes, limit_blas_threads, with_blas_threads
+from mxtrain.training.environment import limit_blas_threads, with_blas_threads
 from mxtrain.training.loggers.registry import isolate_loggers, open_loggers
 from mxtrain.training.model_factory import ModelFactory, with_factory
-from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer, with_earlier_config
+from mxtrain.training.resume_checks import check_data, resolve_with_data, restored_trainer
 from mxtrain.training.run_folder.history import best_epoch, format_metrics, target_moments
 from mxtrain.training.run_folder.run_directory import (
     RunDirectory,
@@ -47,7 +45,7 @@ from mxtrain.training.run_folder.run_directory import (
     with_saved_defaults,
     with_saved_kinds,
 )
-from mxtrain.training.run_folder.run_status import Status, read_status, write_failed, write_finished, write_status
+from mxtrain.training.run_folder.run_status import Status, write_failed, write_finished, write_status
 from mxtrain.training.trainer import Trainer
 from mxtrain.types import describe
 
@@ -325,78 +323,3 @@ def _run_config(config: Config, overrides: Sequence[str], parts: DataParts) -> R
         case Mapping():
             return run_from_dict(config, data_values=values)
     raise ConfigError([ConfigProblem("config", f"must be a path, a dict or a RunConfig, got {describe(config)}")])
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The outcome of a replay.
-
-    Attributes:
-        differences: the names of the values that differ; empty if the replay is exact.
-        changes: if it is not exact, the changes of versions, machine and backend since the run was trained.
-        notes: messages for the user, such as a damaged checkpoint that was skipped.
-    """
-
-    differences: list[str]
-    changes: list[str]
-    notes: list[str]
-
-
-def verify(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> list[str]:
-    """Train from the second-to-last checkpoint to the last one again, and compare every byte.
-
-    A run that wrote only one checkpoint is trained again from its beginning. The last checkpoint is also compared with
-    metrics.jsonl and, for a finished run, with model.safetensors.
-
-    Args:
-        run_dir: the run's folder.
-        model, data: as for `fit`, the same as when the run started.
-
-    Returns:
-        The names of the values that differ; empty if the replay is exact.
-
-    Raises:
-        TrainingError: there is no checkpoint to compare with, only one was kept, or the data have changed.
-
-    Example:
-        >>> import mxtrain, tempfile
-        >>> run_dir = mxtrain.fit({
-        ...     "data": {"source": "digits"}, "model": {"kind": "linear"}, "loss": "softmax_cross_entropy",
-        ...     "optimizer": {"kind": "adam"}, "fit": {"epochs": 2}}, run_dir=tempfile.mkdtemp()).run_dir
-        >>> mxtrain.verify(run_dir)
-        []
-    """
-    return replay(run_dir, model=model, data=data).differences
-
-
-def replay(run_dir: str | PathLike[str], *, model: ModelFactory | None = None, data: GivenData = None) -> Replay:
-    """Verify a run as `verify` does, and return the likely causes of differences too."""
-    directory = RunDirectory.open(run_dir)
-    checkpoints = Checkpoints(directory.checkpoints, keep=1)
-    intact = checkpoints.intact()
-    last, previous = next(intact, None), next(intact, None)
-    if last is None or (previous is None and (checkpoints.damaged or _keeps_one(last))):
-        remedy = "set fit.checkpoint.keep to 2 or more"
-        raise RunRequestError(f"{run_dir} does not hold two checkpoints to compare; {remedy}")
-    run = with_saved_defaults(run_from_dict(last.record["config"], will_be_trained=False))
-    run = with_factory(run, model)
-    trainer = restored_trainer(previous or last, run, model, given=read_in_memory_data(run, data))
-    if previous is None:
-        trainer = Trainer(run, model, (trainer.dataset, trainer.data_fingerprint))
-    changes = environment_changes(directory.path, trainer.optimizer.backend.name)
-    try:
-        with limit_blas_threads(run.threads):
-            for _ in run_epochs(trainer, last.position):
-                pass
-    except TrainingError as error:
-        cause = f"; changed since the run was trained: {', '.join(changes)}" if changes else ""
-        raise TrainingError(f"the replay failed: {error}{cause}") from error
-    is_end = checkpoints.name(last.position) == checkpoints.names()[-1] and read_status(directory.path).is_finished
-    found = with_earlier_config(trainer.snapshot(), last)
-    differences = found.differences(last) + directory.differences(last, trainer.config.optimizer, is_end)
-    return Replay(differences, changes if differences else [], checkpoints.damaged)
-
-
-def _keeps_one(snapshot: Snapshot) -> bool:
-    """Return whether the run kept one checkpoint and removed earlier ones, instead of having written only one."""
-    return bool(snapshot.record["config"]["fit"]["checkpoint"]["keep"] == 1)

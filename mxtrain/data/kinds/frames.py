@@ -59,7 +59,8 @@ def _series(name: str, values: Any, where: str) -> "polars.Series":
         arrow: Any = pl.from_arrow(values)
         return pl.Series(name, arrow)
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise DataError(f"{where}: must hold one value for each sample, got {describe(values)}")
+        remedy = "pass lists of values, or a list of dicts, one for each sample"
+        raise DataError(f"{where}: must hold one value for each sample, got {describe(values)}; {remedy}")
     return _from_values(name, list(values))
 
 
