@@ -60,6 +60,21 @@ class FitResult(training.TrainedRun):
         """Predict with the trained model: `LoadedRun.predict`, on a file, columns by name, a data frame or an array."""
         return self._loaded.predict(inputs, self._loaded.threshold(threshold, data=self._data))
 
+    def probabilities(self, inputs: "training.loaded_run.Inputs") -> np.ndarray[Any, Any]:
+        """Return the probability of each class for each sample: `LoadedRun.probabilities`."""
+        return self._loaded.probabilities(inputs)
+
+    def fit_threshold(
+        self, metric: "Threshold" = "balanced_accuracy", *, data: Data | DataParts | None = None
+    ) -> float:
+        """Return the threshold that maximizes a metric on the validation part: `LoadedRun.fit_threshold`.
+
+        Args:
+            metric: `f1` or `balanced_accuracy`.
+            data: the run's own data; left out, what `fit` was given.
+        """
+        return self._loaded.fit_threshold(metric, data=self._own(data))
+
     def evaluate(
         self,
         samples: str | PathLike[str] | Data | None = None,

@@ -13,6 +13,7 @@ import typer
 
 from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_factory
 from mxtrain.cli.streams import messages, write_file_text, write_json
+from mxtrain.config.data_sources import ARCHIVES, COMPRESSED, has_ending
 from mxtrain.errors import DataError, escape_unprintable
 from mxtrain.formatting import format_count
 from mxtrain.names import nfc
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 PREDICTION, PROBABILITY = "prediction", "probability_"
 """The column of predictions, and the beginning of the names of columns of probabilities."""
+_NOT_CSV = (
+    ".parquet",
+    ".pq",
+    ".arrow",
+    ".feather",
+    ".xlsx",
+    ".xls",
+    ".xlsb",
+    ".ods",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    *COMPRESSED,
+    *ARCHIVES,
+    ".npy",
+)
+"""Endings of the names of files that are not text in columns."""
 _MAX_REPORTED = 20
 """Largest number of invalid rows, and of notes about categories, that are reported one by one."""
 
@@ -178,6 +196,8 @@ def predict(
 
     _check_kept(keep)
     target = None if output == "-" else Path(expand_home(output))
+    if has_ending(output, _NOT_CSV):
+        raise DataError(f"{output}: predictions are written as CSV; name a file that ends in .csv with --output")
     if target is not None and file != "-" and target.is_file() and target.samefile(expand_home(file)):
         raise DataError(f"{output}: is the file to predict for; name another file with --output")
     loaded = _load_run_and_warn(run, plugin)

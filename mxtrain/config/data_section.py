@@ -316,6 +316,8 @@ class DataConfig(Config):
         if self.thousands and self.thousands == self.decimal:
             other = "." if self.decimal == "," else ","
             raise field_error("thousands", f"is the decimal mark {self.decimal!r} too; set it to {other!r} or ''")
+        if self.quote and self.quote == self.separator:
+            raise field_error("quote", f"is the separator {self.separator!r} too; set it to '\"' or ''")
         for column in self.date_format or ():
             kind = (self.columns or {}).get(column, "date")
             if kind != "date":

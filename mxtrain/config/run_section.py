@@ -74,7 +74,7 @@ class _ClassWeight:
                 weights[str(label)] = float(NON_NEGATIVE.check(weight))
             except PydanticCustomError as error:
                 raise field_error(str(label), error.message()) from None
-        if not any(weights.values()):
+        if weights and not any(weights.values()):
             raise PydanticCustomError("message", "must have a weight above 0")
         return weights
 
@@ -254,7 +254,9 @@ class RunConfig(Config):
             info, place = METRIC_INFO[metric], f"fit.metrics.{i}"
             if info.targets not in (None, kind):
                 of_kind = f" of {kind}" if self.has_custom_loss else ""
-                raise field_error(place, f"{metric} cannot be measured with the loss {loss_kind(self.loss)}{of_kind}")
+                others = ", ".join(name for name, other in METRIC_INFO.items() if other.targets == kind)
+                message = f"{metric} cannot be measured with the loss {loss_kind(self.loss)}{of_kind}; use {others}"
+                raise field_error(place, message)
             if metric in self.fit.metrics[:i]:
                 raise field_error(place, f"{metric} is listed twice; keep one")
             if info.is_collected and not self.data.validation:

@@ -182,7 +182,8 @@ def features_of_table(
     """
     raw = with_known_names(raw, preprocessing.kinds)
     select = select_inference_columns(preprocessing.kinds, (), classes=False)
-    return type_columns(raw, select(raw.header, raw.names), value_formats(preprocessing, settings, raw.found))
+    formats = replace(value_formats(preprocessing, settings, raw.found), is_fixed=True)
+    return type_columns(raw, select(raw.header, raw.names), formats)
 
 
 def read_inference_table(

@@ -45,11 +45,14 @@ def class_weights(config: RunConfig, dataset: Dataset, xp: ModuleType) -> Array 
 
 
 def _by_name(weights: dict[str, float], names: tuple[str, ...]) -> NDArray[np.float64]:
+    unknown = []
     for label in weights:
         if label not in names:
             guess = nearest(label, names)
             remedy = f"did you mean {guess}?" if guess else f"the classes are {', '.join(names[:8])}"
-            raise _error(f"class_weight.{label}", f"is not a class of the data; {remedy}")
+            unknown.append(ConfigProblem(f"class_weight.{label}", f"is not a class of the data; {remedy}"))
+    if unknown:
+        raise ConfigError(unknown)
     missing = [name for name in names if name not in weights]
     if missing:
         raise _error("class_weight", f"lacks the class {missing[0]!r}; add {{{missing[0]}: 1.0}}")

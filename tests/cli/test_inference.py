@@ -301,6 +301,17 @@ def test_runs_differ_only_in_settings_that_were_chosen(mxtrain):
     assert json.loads(mxtrain("runs", "--json").out)[2]["differing"]["optimizer.scale"] == 1
 
 
+def test_runs_leave_out_the_formats_of_different_files(mxtrain):
+    for name, separator in (("a", ","), ("b", ";")):
+        lines = [
+            separator.join(map(str, row)) for row in (["x", f"x{name}", "y"], *((i, i % 7, i % 3) for i in range(30)))
+        ]
+        Path(f"{name}.csv").write_text("\n".join(lines))
+        data = f"data={{source: {name}.csv, target: y}}"
+        assert mxtrain("fit", "run.yaml", "--quiet", "--set", data).status == 0
+    assert json.loads(mxtrain("runs", "--json").out)[0]["differing"].keys() == {"data.source"}
+
+
 def test_runs_on_a_narrow_terminal_uses_a_few_lines_for_each_run(mxtrain, monkeypatch):
     monkeypatch.setattr("mxtrain.cli.streams.PIPED_WIDTH", 80)
     for eta in ("0.1", "0.001"):

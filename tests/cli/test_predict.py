@@ -49,13 +49,16 @@ def test_kept_columns_come_first_with_their_original_text(mxtrain, pets):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("-o", "out.parquet"), "error: out.parquet: predictions are written as CSV; name a file that ends in .csv with --output"),
+        (("-o", "OUT.csv.gz"), "error: OUT.csv.gz: predictions are written as CSV; name a file that ends in .csv with --output"),
+        (("--keep", "ids", "--keep", "x"), "error: new.csv:1: there are no columns 'ids', 'x'; there are: 'id', 'size', 'age'"),
         (("--keep", "idd"), "error: new.csv:1: there is no column 'idd'; did you mean 'id'?"),
         (("--keep", "prediction"), "Error: --keep: 'prediction' is the name of a column of predictions"),
         (("--keep", "probability_cat"), "Error: --keep: 'probability_cat' is the name of a column of predictions"),
         (("--keep", "id", "--keep", "id"), "Error: --keep: a column is named twice"),
     ],
-)
-def test_columns_that_cannot_be_kept_are_refused(arguments, message, mxtrain, pets):
+)  # fmt: skip
+def test_columns_and_files_that_do_not_suit_are_refused(arguments, message, mxtrain, pets):
     Path("new.csv").write_text("id,size,age\n7,small,1\n")
     status, out, err = mxtrain("predict", pets, "new.csv", *arguments)
     assert (status, out, err.splitlines()[-1]) == (2, "", message)
@@ -82,7 +85,13 @@ def test_rows_that_cannot_be_predicted_are_reported_with_their_line_and_stay_emp
     lines = err.splitlines()
     for line, (number, part) in zip(
         lines[:-1],
-        [(3, "column 'age'"), (4, "must have 3 values"), (5, "'huge' does not occur"), (6, "missing"), (8, "got 4")],
+        [
+            (3, "got 'x'; correct it, or leave it blank if it is missing"),
+            (4, "must have 3 values"),
+            (5, "'huge' does not occur"),
+            (6, "missing"),
+            (8, "got 4"),
+        ],
         strict=True,
     ):
         assert line.startswith(f"new.csv:{number}: ")

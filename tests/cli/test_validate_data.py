@@ -123,8 +123,8 @@ SQUARED, CROSS_ENTROPY = {"loss": "squared_error"}, {"loss": "softmax_cross_entr
         (
             CLASSES,
             {},
-            {**CROSS_ENTROPY, "class_weight": {"p": 1, "q": 2, "z": 3}},
-            "class_weight.z: is not a class of the data; the classes are p, q",
+            {**CROSS_ENTROPY, "class_weight": {"p": 1, "x": 2, "z": 3}},
+            "class_weight.x: is not a class of the data; the classes are p, q\nclass_weight.z: is not a class",
         ),
         (
             _rows(lambda i: (int(i == 0), i % 7, i % 5)),

@@ -109,10 +109,10 @@ def test_masked_values_are_missing() -> None:
     ("data", "message"),
     [
         ({"Ages": [1], "size": ["big"]}, "data: there is no column 'age'; did you mean 'Ages'?"),
-        ({"q": [1]}, "data: there is no column 'age'; there are: 'q'"),
-        ({}, "data: there is no column 'age'; there are none"),
+        ({"q": [1]}, "data: there are no columns 'age', 'size'; there are: 'q'"),
+        ({}, "data: there are no columns 'age', 'size'; there are none"),
         ({1: [1]}, "data: the names of columns must be text"),
-        ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3"),
+        ({"age": 3, "size": ["big"]}, "data: column 'age': must hold one value for each sample, got 3; pass lists of values, or a list of dicts"),
         ({"age": [1], "size": "big"}, "data: column 'size': must hold one value for each sample, got 'big'"),
         ({"age": [1, 2], "size": ["big"]}, "data: the columns must be of one length"),
         ({"age": np.zeros((1, 2)), "size": ["big"]}, "data: column 'age': must hold one value for each sample, got an array of the shape (1, 2); pass arrays without names"),

@@ -55,6 +55,15 @@ def test_evaluate_gives_the_metrics_of_training_exactly(source: str, loss: str, 
     assert run.evaluate() == run.evaluate(part="test") != measured
 
 
+def test_results_have_probabilities_and_thresholds(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 2))
+    y = np.where(x[:, 0] > 0.5, "yes", "no")
+    result = mxtrain.fit(settings("in_memory", "logistic", data={"target": None}), data=(x, y), run_dir=tmp_path)
+    run = mxtrain.load_run(tmp_path)
+    np.testing.assert_array_equal(result.probabilities(x), run.probabilities(x))
+    assert result.fit_threshold("f1") == run.fit_threshold("f1", data=(x, y))
+
+
 def test_classes_are_predicted_by_name(pets: Path) -> None:
     run = mxtrain.load_run(pets)
     assert run.class_names == ("cat", "dog")

@@ -37,10 +37,16 @@ class CellProblem:
     mark: str | None = None
     category: str | None = None
 
-    def explain(self, marks: Sequence[str]) -> str:
-        """Return the message with its remedies; `marks` are all values of `data.missing_values` to set."""
+    def explain(self, marks: Sequence[str] | None) -> str:
+        """Return the message with its remedies.
+
+        Args:
+            marks: all values of `data.missing_values` to set; None for a trained model, whose settings are fixed.
+        """
         if self.mark is None:
             return self.message
+        if marks is None:
+            return f"{self.message}; correct it, or leave it blank if it is missing"
         shown = ", ".join(map(yaml_text, marks))
         remedy = f"correct it, or, if it marks a missing value, set data.missing_values: [{shown}]"
         if self.category is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,9 @@ class ColumnReader:
     def _infer_objects(self) -> Reading | None:
         """Return a column of Python's numbers; None if it has text too."""
         values = self.values.to_list()
-        if all(value is None or (isinstance(value, Real) and not isinstance(value, bool)) for value in values):
+        if all(
+            value is None or (isinstance(value, Real | Decimal) and not isinstance(value, bool)) for value in values
+        ):
             integers = {value for value in values if isinstance(value, int)}
             if len(integers) > len(set(map(to_float, integers))):
                 return Reading("category", self._categories())

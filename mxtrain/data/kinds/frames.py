@@ -59,7 +59,8 @@ def _series(name: str, values: Any, where: str) -> "polars.Series":
         arrow: Any = pl.from_arrow(values)
         return pl.Series(name, arrow)
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise DataError(f"{where}: must hold one value for each sample, got {describe(values)}")
+        remedy = "pass lists of values, or a list of dicts, one for each sample"
+        raise DataError(f"{where}: must hold one value for each sample, got {describe(values)}; {remedy}")
     return _from_values(name, list(values))
 
 
@@ -89,7 +90,7 @@ def _from_pandas(name: str, column: Any) -> "polars.Series":
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbMm":
         return _from_array(name, column.to_numpy())
     if getattr(dtype, "tz", None) is not None:
-        return _from_array(name, column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        return _from_array(name, column.to_numpy(dtype="datetime64[us]"))  # in UTC
     return _from_values(name, list(column.astype(object)))
 
 
@@ -101,12 +102,14 @@ def _from_values(name: str, values: Sequence[Any]) -> "polars.Series":
     types = {type(value) for value in plain if value is not None}
     if types <= {int, float} and types:
         dtype = _integer_dtype(plain) if types == {int} else pl.Float64
+        if types == {int} and dtype == pl.Float64:
+            return pl.Series(name, plain, pl.Object)  # float64 could make one number of several
         with np.errstate(over="ignore"):
             return pl.Series(name, [_to_float(v) if dtype == pl.Float64 else v for v in plain], dtype)
     if len(types) <= 1:
         try:
             return pl.Series(name, plain, strict=True)
-        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        except (TypeError, ValueError, OverflowError, RuntimeError, pl.exceptions.PolarsError):
             pass
     return pl.Series(name, plain, pl.Object)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mxtrain.config.data_section import ColumnKind, DataConfig
 from mxtrain.data.readers.columns import CategoricalColumn, Column, Columns, DateColumn
@@ -20,6 +21,8 @@ _IMPUTED_BOOLEANS = _IMPUTED | {
     "mean": "missing: the more frequent value",
 }
 """Treatment of missing booleans, by `data.missing`."""
+_MAX_TEXT, _MAX_SHOWN = 30, 60
+"""Largest length of a category in a summary, and the length from which no further categories are added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummar
         'scaled'
     """
     summaries = []
+    labelled = _has_targets(columns, config)
     for name, kind in columns.kinds.items():
         column = columns.columns.get(name)
         if column is None:
@@ -65,7 +69,7 @@ def summarize_columns(columns: Columns, config: DataConfig) -> list[ColumnSummar
         elif name in (config.weight_column, config.groups):
             use = "weight of the sample" if name == config.weight_column else "group: stays in one part"
         else:
-            use = _use_of_feature(kind, missing, distinct, config)
+            use = _use_of_feature(kind, int((column.missing & labelled).sum()), distinct, config)
         summaries.append(ColumnSummary(name, kind, missing, distinct, describe_values(column), use))
     return summaries
 
@@ -98,7 +102,7 @@ def describe_values(column: Column) -> str:
     if isinstance(column, CategoricalColumn):
         counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.labels))
         order = [column.labels[code] for code in np.argsort(-counts, kind="stable") if counts[code]]
-        return _some(order, 4)
+        return _some_labels(order)
     values = column.values[~column.missing]
     if not len(values):
         return ""
@@ -140,6 +144,24 @@ def _use_of_feature(kind: ColumnKind, missing: int, distinct: int, config: DataC
     if missing:
         use += f"; {_IMPUTED[config.missing] if config.missing in ('drop', 'error') else 'missing: a category'}"
     return use
+
+
+def _has_targets(columns: Columns, config: DataConfig) -> NDArray[np.bool_]:
+    """Return the rows that have all targets, (n,); the others are left out, such as blank rows at the end of a file."""
+    targets = [columns.columns[name].missing for name in config.target_names if name in columns.columns]
+    lacking: NDArray[np.bool_] = np.logical_or.reduce([np.zeros(len(columns), dtype=bool), *targets])
+    return ~lacking
+
+
+def _some_labels(labels: Sequence[str], most: int = 4) -> str:
+    """Return up to four labels, and fewer or only their beginning if they are long."""
+    shown: list[str] = []
+    for label in labels[:most]:
+        text = label if len(label) <= _MAX_TEXT else f"{label[: _MAX_TEXT - 3]}..."
+        if shown and len(", ".join([*shown, text])) > _MAX_SHOWN:
+            break
+        shown.append(text)
+    return ", ".join(shown) + (", ..." if len(labels) > len(shown) else "")
 
 
 def _some(names: Sequence[str] | Collection[str], most: int = 5) -> str:

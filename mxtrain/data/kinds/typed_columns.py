@@ -33,6 +33,7 @@ class ValueFormats:
             the order of day and month must not be guessed.
         kept: for each column the categories that are never marks of missing values.
         named: the features that the user named, which are not left out as identifiers, row numbers or constants.
+        is_fixed: True for the inputs of a trained model, for which no further mark of missing values can be set.
     """
 
     missing_values: Collection[str] = ()
@@ -41,6 +42,7 @@ class ValueFormats:
     date_formats: Mapping[str, str | None] = field(default_factory=dict)
     kept: Mapping[str, Collection[str]] = field(default_factory=dict)
     named: Collection[str] = ()
+    is_fixed: bool = False
 
 
 DETECTED = ValueFormats()
@@ -87,7 +89,7 @@ def type_columns(raw: RawTable, wanted: Mapping[str, ColumnKind | None], formats
             has_values = raw.columns[name].null_count() < len(raw)
             left_out[name] = LEFT_OUT[reading.kind] if has_values or kind is not None else "it has no values"
     if raw.problems or found:
-        raise problems_error([*raw.problems, *_located(raw, found, formats.missing_values)])
+        raise problems_error([*raw.problems, *_located(raw, found, formats)])
     columns |= _in_the_order_of_others(raw, columns, formats)
     notes = tuple(_decimal_notes(raw, columns, formats))
     return Columns(raw.source, columns, raw.row_label, kinds, left_out, raw.found, notes=notes)
@@ -185,13 +187,14 @@ def _in_the_order_of_others(raw: RawTable, columns: Mapping[str, Column], format
     return changed
 
 
-def _located(raw: RawTable, found: Sequence[tuple[str, CellProblem]], known: Collection[str]) -> Iterator[Problem]:
+def _located(raw: RawTable, found: Sequence[tuple[str, CellProblem]], formats: ValueFormats) -> Iterator[Problem]:
     """Yield problems of columns with their location; the remedies name all marks of missing values together."""
+    known = formats.missing_values
     marks = list(dict.fromkeys([*known, *(problem.mark for _, problem in found if problem.mark is not None)]))
     for name, problem in found:
         place = raw.source if problem.row < 0 else raw.row_label(problem.row)
         shown = marks if len(marks) <= _MAX_MARKS else [*known, *filter(None, [problem.mark])]
-        yield Problem(problem.row, f"{place}: column {name!r}", problem.explain(shown))
+        yield Problem(problem.row, f"{place}: column {name!r}", problem.explain(None if formats.is_fixed else shown))
 
 
 def resolved_fields(columns: Columns, targets: Collection[str]) -> Mapping[str, Any]:

@@ -160,15 +160,33 @@ def check_selected_names(names: Sequence[str], selected: Iterable[str], where: s
 
 
 def check_names_exist(where: str, noun: str, names: Iterable[str], *selected: str) -> None:
-    """Raise a DataError that suggests the nearest name for the first selected name that does not exist."""
+    """Raise a DataError that names the selected names that do not exist, and suggests the nearest name for one.
+
+    Example:
+        >>> check_names_exist("a.csv:1", "column", ["age", "size"], "age", "city", "zip")
+        Traceback (most recent call last):
+        mxtrain.errors.DataError: a.csv:1: there are no columns 'city', 'zip'; there are: 'age', 'size'
+    """
     known = dict.fromkeys(names)
-    unknown = next((name for name in selected if name not in known), None)
-    if unknown is None:
+    unknown = [name for name in dict.fromkeys(selected) if name not in known]
+    if not unknown:
         return
-    guess = nearest(unknown, known)
-    some = ", ".join(map(describe, islice(known, 8))) + (", ..." if len(known) > 8 else "")
-    remedy = f"did you mean {guess!r}?" if guess else f"there are: {some}" if known else "there are none"
-    raise DataError(f"{where}: there is no {noun} {unknown!r}; {remedy}")
+    guess = nearest(unknown[0], known) if len(unknown) == 1 else None
+    remedy = f"did you mean {guess!r}?" if guess else f"there are: {_some(known)}" if known else "there are none"
+    if _lacks_header(known):
+        remedy += "; if a later row holds the names, delete the rows above it"
+    lacking = f"is no {noun} {unknown[0]!r}" if len(unknown) == 1 else f"are no {noun}s {_some(unknown)}"
+    raise DataError(f"{where}: there {lacking}; {remedy}")
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join(map(describe, islice(names, 8))) + (", ..." if len(names) > 8 else "")
+
+
+def _lacks_header(names: Collection[str]) -> bool:
+    """Return True if nearly all columns are named by their number, as below a title in the first row."""
+    numbered = sum(name.isdecimal() or name.startswith("unnamed_") for name in names)
+    return len(names) > 1 and numbered >= len(names) - 1
 
 
 def names_in_other_case(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:

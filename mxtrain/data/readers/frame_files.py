@@ -116,4 +116,12 @@ def _read_spreadsheet(content: bytes, source: str) -> "polars.DataFrame":
         message = "needs fastexcel, which is not installed; pip install 'mxtrain[excel]'"
         raise DataError(f"{source}: reading a spreadsheet {message}")
     frame = _read_in_process(content, source, "spreadsheet", "a spreadsheet")
-    return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
+    return frame.with_columns(series.cast(pl.Int64) for series in frame.get_columns() if _is_whole(series))
+
+
+def _is_whole(series: "polars.Series") -> bool:
+    """Return True if all values of a column are whole numbers, which a spreadsheet stores and reads as floats."""
+    if not series.dtype.is_float() or series.null_count() == len(series):
+        return False
+    return bool(((series == series.round()) & (series.abs() < 2**53)).all())

@@ -222,7 +222,7 @@ def _open_zip(file: BinaryIO, source: str, limit: int | None) -> Iterator[tuple[
         except (*_DAMAGED, ValueError) as error:
             raise DataError(f"{source}: {members[0].filename}: cannot be read: {error}") from None
         with member:
-            yield _buffered(member, source, limit), members[0].filename
+            yield _buffered(member, source, limit, file), members[0].filename
 
 
 def _check_spreadsheet(archive: zipfile.ZipFile, source: str, limit: int | None) -> None:

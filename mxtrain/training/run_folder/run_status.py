@@ -202,15 +202,25 @@ def differing_settings(runs: Sequence[ListedRun]) -> list[str]:
     """Return the paths of the settings in which runs differ.
 
     Names are left out, and so are values that the user did not set: the number of threads, a scale of one over the
-    batch size in all runs, and defaults that differ only because a kind does.
+    batch size in all runs, defaults that differ only because a kind does, and the formats and kinds of columns of
+    different files.
     """
     paths = dict.fromkeys(path for run in runs for path in run.config)
     ignored = {"name", "threads"} | ({"optimizer.scale"} if all(map(_has_usual_scale, runs)) else set())
-    return [
+    differing = [
         path
         for path in paths
         if path not in ignored and len({repr(run.config.get(path)) for run in runs}) > 1 and not _is_derived(path, runs)
     ]
+    return [path for path in differing if "data.source" not in differing or not path.startswith(_OF_THE_FILE)]
+
+
+_OF_THE_FILE = (
+    "data.columns.",
+    "data.date_format.",
+    *(f"data.{name}" for name in ("separator", "header", "quote", "decimal", "thousands", "comment", "encoding")),
+)
+"""Beginnings of the paths of settings that a run finds in its file."""
 
 
 def _is_derived(path: str, runs: Sequence[ListedRun]) -> bool:

@@ -279,6 +279,19 @@ def test_summary_of_columns():
     ]
 
 
+def test_summary_of_booleans_blank_rows_and_long_texts():
+    long = ["the quick brown fox jumps over the lazy dog", "a", "b" * 58, "c"]
+    data = {"b": [True, None, False, True], "n": [1, 2, 3.5, None], "c": long, "y": ["u", "v", "u", None]}
+    columns = type_columns(raw_table_of(data), {"b": None, "n": None, "c": "category", "y": "category"})
+    summary = summarize_columns(columns, DataConfig(source="a.csv", target="y"))
+    assert [(each.missing, each.values, each.use) for each in summary] == [
+        (1, "true, false", "one input, 0 or 1; missing: the more frequent value and an indicator"),
+        (1, "1 to 3.5", "scaled"),  # only the row without a target lacks a number
+        (0, f"a, {'b' * 27}..., c, ...", "an input for each category"),
+        (1, "u, v", "target, 2 classes"),
+    ]
+
+
 @pytest.mark.parametrize("kind", [None, "number"])
 def test_a_word_among_formatted_numbers_is_the_only_problem(kind):
     cells = [f"{i},5" for i in range(40)]

@@ -1,13 +1,17 @@
 """Tables that could be read wrongly without a message: quotes, codes, dates, long integers, and several files."""
 
 import gzip
+import zipfile
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from mxtrain.config import DataConfig
 from mxtrain.data import fingerprint
+from mxtrain.data.kinds.frames import raw_table_of
 from mxtrain.data.kinds.typed_columns import ValueFormats, type_columns
 from mxtrain.data.readers.columns import CategoricalColumn, Columns
 from mxtrain.data.readers.raw_table import RawTable
@@ -176,3 +180,54 @@ def test_a_compressed_file_is_not_refused_for_its_own_size() -> None:
 def test_codecs_that_are_no_encodings_of_text(name: str) -> None:
     with pytest.raises((ConfigError, ValueError), match="must be the name of an encoding"):
         DataConfig.model_validate({"source": "t.csv", "target": "y", "encoding": name})
+
+
+def test_a_quote_is_no_separator() -> None:
+    with pytest.raises(ValueError, match="is the separator ';' too"):
+        DataConfig.model_validate({"source": "t.csv", "target": "y", "quote": ";", "separator": ";"})
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([2**70 + i for i in range(20)], "identifier"),
+        ([2**70 + i % 2 for i in range(20)], "category"),
+        ([2**70 * i for i in range(20)], "number"),
+        ([Decimal("1.5"), Decimal("1e60")] * 10, "number"),
+    ],
+)
+def test_large_numbers_in_memory(values: list[Any], kind: str) -> None:
+    assert typed(raw_table_of({"v": values})).kinds == {"v": kind}
+
+
+def test_a_decimal_that_float64_does_not_hold() -> None:
+    with pytest.raises(DataError, match="row 2: column 'v': must be a finite number, got inf"):
+        typed(raw_table_of({"v": [Decimal("1.5"), Decimal("2e400")]}))
+
+
+def test_times_with_a_zone_of_an_index_and_a_column() -> None:
+    pd = pytest.importorskip("pandas")
+    index = pd.DatetimeIndex(["1970-01-02", None, "1970-07-02"], tz="Europe/Berlin")
+    for times in (index, pd.Series(index)):
+        column = typed(raw_table_of({"v": times})).columns["v"]
+        assert column.missing.tolist() == [False, True, False]
+        assert column.values[[0, 2]].tolist() == [1 - 1 / 24, 182 - 1 / 24]  # type: ignore[union-attr]
+
+
+def test_the_share_of_a_zip_archive_that_was_read_tells_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that needs more than the memory is refused after its first chunks."""
+    monkeypatch.setattr("mxtrain.data.readers.table_files.memory_limit", lambda: 2**26)
+    monkeypatch.setattr("mxtrain.data.readers.text_blocks.BLOCK", 2**18)
+    with zipfile.ZipFile("t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("t.csv", "a,b,c\n" + "1,2,3\n" * 3_000_000)
+    read: list[int] = []
+    parse = pl.read_csv
+
+    def counted(source: bytes, **options: Any) -> pl.DataFrame:
+        read.append(len(source))
+        return parse(source, **options)
+
+    monkeypatch.setattr(pl, "read_csv", counted)
+    with pytest.raises(DataError, match="needs more than 0.0625 GiB, half of this machine's memory"):
+        read_raw("t.zip", SETTINGS)
+    assert sum(read) < 2**23
