@@ -245,7 +245,7 @@ PAIRS: dict[str, tuple[Any, Any, str]] = {
     "y has NaN": (X, with_gap(NUMBERS), "data: row 2: column 'y': a value is missing; fill it in, or leave the sample out of X and y"),
     "y has infinity": (X, [1, 2, np.inf, 3], "data: row 3: column 'y': must be a finite number, got inf"),
     "y is text": (X, list("abcd"), "data: row 1: column 'y': must be a number, got 'a'"),
-    "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must be a number, got '(1+0j)'"),
+    "y is complex": (X, np.array(NUMBERS, complex), "data: row 1: column 'y': must hold numbers, text, booleans or dates, got (1+0j)"),
     "y is dates": (X, np.arange(4).astype("M8[s]"), "data: column 'y': must hold numbers, got dates; turn them into numbers"),
 }  # fmt: skip
 
