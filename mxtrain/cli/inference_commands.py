@@ -13,7 +13,6 @@ import typer
 
 from mxtrain.cli.options import AsJson, Plugin, RunFolder, choice_option, complete_file, load_factory
 from mxtrain.cli.streams import messages, write_file_text, write_json
-from mxtrain.config.data_sources import ARCHIVES, COMPRESSED, has_ending
 from mxtrain.errors import DataError, escape_unprintable
 from mxtrain.formatting import format_count
 from mxtrain.names import nfc
@@ -25,23 +24,8 @@ if TYPE_CHECKING:
 
 PREDICTION, PROBABILITY = "prediction", "probability_"
 """The column of predictions, and the beginning of the names of columns of probabilities."""
-_NOT_CSV = (
-    ".parquet",
-    ".pq",
-    ".arrow",
-    ".feather",
-    ".xlsx",
-    ".xls",
-    ".xlsb",
-    ".ods",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    *COMPRESSED,
-    *ARCHIVES,
-    ".npy",
-)
-"""Endings of the names of files that are not text in columns."""
+_TEXT = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", "/")
+"""Endings of the names of data that may name the output; a folder is refused when it is opened."""
 _MAX_REPORTED = 20
 """Largest number of invalid rows, and of notes about categories, that are reported one by one."""
 
@@ -192,11 +176,12 @@ def predict(
     value is reported on stderr, and its prediction is empty. Tables are read and written in chunks, so they may be
     larger than the memory.
     """
+    from mxtrain.config.data_sources import has_ending, is_path
     from mxtrain.paths import expand_home
 
     _check_kept(keep)
     target = None if output == "-" else Path(expand_home(output))
-    if has_ending(output, _NOT_CSV):
+    if is_path(output) and not has_ending(output, _TEXT):
         raise DataError(f"{output}: predictions are written as CSV; name a file that ends in .csv with --output")
     if target is not None and file != "-" and target.is_file() and target.samefile(expand_home(file)):
         raise DataError(f"{output}: is the file to predict for; name another file with --output")

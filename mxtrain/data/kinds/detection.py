@@ -253,11 +253,11 @@ class ColumnReader:
             values = values.dt.total_microseconds() / 1e6
         elif values.dtype == pl.Time:
             values = values.cast(pl.Int64) / 1e9
-        numbers = values.cast(pl.Float64).fill_nan(None)
-        infinite = numbers.is_infinite().fill_null(value=False)
-        rows = infinite.arg_true().to_list()
+        numbers = values.cast(pl.Float64)
+        column = NumericColumn(_floats(numbers))  # NumPy, because the threads of Polars do not survive a fork
+        rows = np.flatnonzero(np.isinf(column.values)).tolist()
         problems = [CellProblem(row, f"must be a finite number, got {numbers[row]}") for row in rows]
-        return Reading("number", self._numeric_column(numbers), problems)
+        return Reading("number", self._numeric_column(numbers.fill_nan(None)) if self.marks else column, problems)
 
     def _typed_dates(self) -> DateColumn:
         import polars as pl
@@ -340,6 +340,10 @@ class ColumnReader:
             return CategoricalColumn(codes, ("false", "true"), dtype)
         if values.dtype.is_numeric():
             dtype = str(values.dtype).lower()
+        if values.dtype.is_integer() and not values.null_count() and not self.marks:
+            distinct, numbers = np.unique(values.to_numpy(), return_inverse=True)
+            names = tuple(map(str, distinct.tolist()))
+            return CategoricalColumn(numbers.astype(np.int64), names, dtype if self.has_types else None, names)
         if values.dtype.is_float():
             values = values.fill_nan(None)
         column = DistinctTexts.of(texts_of(values))
