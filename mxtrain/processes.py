@@ -2,6 +2,7 @@
 
 import logging  # noqa: F401 - registers its lock first, to acquire it last: a thread may log while a fork waits
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -51,7 +52,33 @@ class ForkLock:
 fork_lock = ForkLock()
 """`with fork_lock:` surrounds lazy imports and compilation."""
 
+
+class PolarsThreads:
+    """Knows whether a process was forked from one in which Polars had started its threads, which the child lacks.
+
+    Most operations of Polars would wait forever for these threads.
+    """
+
+    def __init__(self) -> None:
+        self.are_lost = False
+        self._had_started = False
+
+    def before_fork(self) -> None:
+        """Look for the threads, by their names, where the system has /proc."""
+        self._had_started = "polars" in sys.modules and any(
+            re.fullmatch(r"polars-\d+\n", file.read_text()) for file in Path("/proc/self/task").glob("*/comm")
+        )
+
+    def after_fork_in_child(self) -> None:
+        """Note that the threads are lost."""
+        self.are_lost = self.are_lost or self._had_started
+
+
+polars_threads = PolarsThreads()
+
+
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=polars_threads.before_fork, after_in_child=polars_threads.after_fork_in_child)
     os.register_at_fork(
         before=fork_lock.before_fork,
         after_in_parent=fork_lock.after_fork_in_parent,

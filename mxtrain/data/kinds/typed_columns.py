@@ -13,7 +13,7 @@ from mxtrain.data.kinds.dates import order_of
 from mxtrain.data.kinds.detection import ColumnReader
 from mxtrain.data.kinds.left_out import LEFT_OUT, Reading
 from mxtrain.data.readers.columns import Column, Columns, DateColumn, NumericColumn
-from mxtrain.data.readers.raw_table import Problem, RawTable, problems_error
+from mxtrain.data.readers.raw_table import Problem, RawTable, check_polars, problems_error
 
 _MANY_VALUES = 1_000_000
 """Number of values of a table from which its columns are read in threads."""
@@ -75,6 +75,9 @@ def type_columns(raw: RawTable, wanted: Mapping[str, ColumnKind | None], formats
     columns: dict[str, Column] = {}
     kinds: dict[str, ColumnKind] = {}
     left_out: dict[str, str] = {}
+
+    if any(not raw.columns[name].dtype.is_numeric() for name in wanted):
+        check_polars(raw.source)
 
     def read(name: str) -> Reading:
         reader, kind = _reader(raw, name, formats), wanted[name]

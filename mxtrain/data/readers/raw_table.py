@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mxtrain.data.readers.columns import RowLabel
 from mxtrain.errors import DataError
+from mxtrain.processes import polars_threads
 
 if TYPE_CHECKING:
     import polars
@@ -90,6 +91,15 @@ class TableError(DataError):
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+def check_polars(source: str) -> None:
+    """Raise a DataError in a forked process whose parent had started Polars: reading would wait forever."""
+    if polars_threads.are_lost:
+        raise DataError(
+            f"{source}: cannot be read in a process that was forked after its parent had read a table with Polars; "
+            "start the process with the method spawn or forkserver, or pass arrays"
+        )
 
 
 def problems_error(problems: Sequence[Problem]) -> TableError:

@@ -11,7 +11,7 @@ from mxtrain.data.readers.dialect import FormatSettings
 from mxtrain.data.readers.frame_files import FRAME_FORMATS, frame_format, read_frame
 from mxtrain.data.readers.json_table import read_json
 from mxtrain.data.readers.plain_numbers import as_numbers
-from mxtrain.data.readers.raw_table import Problem, RawTable
+from mxtrain.data.readers.raw_table import Problem, RawTable, check_polars
 from mxtrain.data.readers.table_bytes import STDIN, expand_paths, memory_limit, open_table, share_read
 from mxtrain.data.readers.text_table import ColumnTypeError, TextChunk, TextTable
 from mxtrain.errors import DataError
@@ -57,6 +57,7 @@ def read_raw(source: str, settings: FormatSettings) -> RawTable:
         >>> table.names, table.columns["age"].to_list(), table.found["decimal"]
         (['age', 'species'], ['3,5', None], ',')
     """
+    check_polars(source)
     tables = [_read_file(path, settings) for path in expand_paths(source)]
     return tables[0] if len(tables) == 1 else _concatenate(source, tables)
 
@@ -71,6 +72,7 @@ def raw_chunks(source: str, settings: FormatSettings) -> Iterator[RawTable]:
         source: as for `read_raw`.
         settings: the format of the file, as far as it is known.
     """
+    check_polars(source)
     for path in expand_paths(source):
         with open_table(path) as (stream, name):
             kind = _format(stream, name)
